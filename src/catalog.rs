@@ -1,0 +1,1 @@
+//! All SQL. One text of each statement for MySQL and SQLite.
