@@ -22,5 +22,6 @@ pub mod catalog;
 pub mod events;
 pub mod imaging;
 pub mod labeler;
+pub mod pages;
 pub mod photo;
 pub mod store;

@@ -426,7 +426,7 @@ impl FromStr for Description {
 }
 
 /// The name a file came with, for showing and for downloads; never a path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct FileName(String);
 
