@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, assets::asset};
+use super::Frame;
 
 /// A photo in the timeline.
 #[derive(Clone, Debug)]

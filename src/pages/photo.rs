@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, assets::asset};
+use super::Frame;
 
 /// A label with its bar.
 #[derive(Clone, Debug)]

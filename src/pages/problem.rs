@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, assets::asset};
+use super::Frame;
 
 /// The page of a refusal or a failure.
 #[derive(Clone, Debug, Template)]

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, assets::asset};
+use super::Frame;
 
 /// What became of one file of a form.
 #[derive(Clone, Debug)]
