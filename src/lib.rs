@@ -5,6 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `main.rs` | the command line: settings, telemetry, [`app`], run |
+//! | [`cli`], [`telemetry`] | what the command line takes; logs |
 //! | [`app`] | the one place where variants are chosen: settings become parts |
 //! | [`settings`] | everything that can be configured; sole reader of the environment |
 //! | [`server`] | the web server: middleware around the [`pages`] |
@@ -19,9 +20,12 @@
 //! | [`error`] | what can go wrong for a visitor, and its status |
 
 pub mod catalog;
+pub mod cli;
 pub mod events;
 pub mod imaging;
 pub mod labeler;
 pub mod pages;
 pub mod photo;
+pub mod settings;
 pub mod store;
+pub mod telemetry;

@@ -1,2 +1,64 @@
-//! The command line.
-fn main() {}
+//! The command line: settings, telemetry, and then the command.
+
+use std::{
+    io::{self, ErrorKind, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use photo_gallery::{
+    cli::{Cli, Command},
+    settings::{self, LogFormat, Settings, Sources},
+    telemetry,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.command() == (Command::Settings { markdown: true }) {
+        return ended(print(&settings::markdown()));
+    }
+    let loaded = match Settings::load(&Sources::of_this_process(cli.config.as_deref())) {
+        Ok(loaded) => loaded,
+        Err(refusal) => {
+            eprintln!("photo-gallery: {refusal}");
+            return ExitCode::from(settings::EXIT_CODE);
+        }
+    };
+    if let Command::Settings { .. } = cli.command() {
+        return ended(print(&loaded.to_string()));
+    }
+
+    let format = match loaded.settings.log.format {
+        LogFormat::Text => telemetry::Format::text(),
+        LogFormat::Json => telemetry::Format::Json,
+    };
+    ended(telemetry::start(format, &loaded.settings.log.filter).and_then(|()| {
+        for notice in &loaded.notices {
+            tracing::warn!("{notice}");
+        }
+        run(&cli.command())
+    }))
+}
+
+/// Does what the command line asks for, until it is done.
+fn run(command: &Command) -> anyhow::Result<()> {
+    anyhow::bail!("this build cannot do {command:?} yet")
+}
+
+/// Writes to standard output; a reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("photo-gallery: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What the command line takes. Everything that is not a command is a setting.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A private photo gallery: one binary on one machine, or many behind a load balancer on AWS.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Without a command the gallery is served.\n\n\
+                  Examples:\n  \
+                  photo-gallery                          serve on http://127.0.0.1:5000, photos under ./data\n  \
+                  photo-gallery import ~/Pictures        take in a folder of photos\n  \
+                  GALLERY__SERVER__PORT=8080 photo-gallery\n  \
+                  photo-gallery --config /etc/photo-gallery.toml serve"
+)]
+pub struct Cli {
+    /// The settings file [default: photo-gallery.toml in the working directory, when it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What to do; `None` is [`Command::Serve`].
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+impl Cli {
+    /// What to do.
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or(Command::Serve)
+    }
+}
+
+/// What the program can do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve the gallery until told to stop (the default command)
+    #[command(after_help = "Stops on Ctrl-C and SIGTERM, after the requests that are under way.\n\n\
+                            Examples:\n  \
+                            photo-gallery serve\n  \
+                            GALLERY__SERVER__BIND=0.0.0.0 photo-gallery serve\n  \
+                            PHOTOS_BUCKET=my-photos DATABASE_HOST=db.example.org photo-gallery serve")]
+    Serve,
+
+    /// Develop and label the photos that wait, without serving pages
+    #[command(after_help = "Works until told to stop; as many as wanted may work on one catalog.\n\n\
+                            Examples:\n  \
+                            photo-gallery work\n  \
+                            photo-gallery --config /etc/photo-gallery.toml work")]
+    Work,
+
+    /// Bring the MySQL database to this version's tables, and make the web server's account
+    #[command(
+        after_help = "The web server's account cannot create tables, so this runs with the account that owns the server. What is \
+                            not given is asked for. Photos of the course's app are taken over. Safe to repeat; SQLite needs none of it.\n\n\
+                            Examples:\n  \
+                            DATABASE_HOST=db.example.org photo-gallery migrate --admin master\n  \
+                            photo-gallery migrate --admin master --password-stdin < /run/secrets/master"
+    )]
+    Migrate(Migrate),
+
+    /// Print every setting in force and where it came from, secrets masked
+    #[command(after_help = "The output is a settings file: lines with secrets are commented out.\n\n\
+                            Examples:\n  \
+                            photo-gallery settings\n  \
+                            photo-gallery settings > photo-gallery.toml\n  \
+                            photo-gallery settings --markdown      all settings, their defaults and meaning")]
+    Settings {
+        /// Print all settings there are, with defaults and meaning, as a Markdown table
+        #[arg(long)]
+        markdown: bool,
+    },
+
+    /// Take in all photos of a folder and the folders in it
+    #[command(
+        after_help = "Safe to repeat: a photo that is there already is passed over. The files stay as they are.\n\n\
+                            Examples:\n  \
+                            photo-gallery import ~/Pictures\n  \
+                            photo-gallery --config /etc/photo-gallery.toml import /mnt/camera"
+    )]
+    Import {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// How `migrate` signs in.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrate {
+    /// The account that may create tables and accounts
+    #[arg(long, value_name = "NAME")]
+    pub admin: Option<String>,
+
+    /// Read that account's password from the first line of standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+}

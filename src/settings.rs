@@ -1,0 +1,389 @@
+//! Everything that can be configured: defaults, file, environment, checks. The sole reader of the environment.
+//!
+//! A value is what the strongest of these says: the program's default, the settings file, a variable under the course's name, a
+//! `GALLERY__SECTION__KEY` variable. Naming any setting of a back end chooses that back end over what weaker places chose.
+
+use std::{
+    ffi::OsString,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use kind::Kind;
+use section::{Presence, Setting, section};
+
+pub use force::Loaded;
+pub use listing::{Row, markdown, table};
+pub use network::Network;
+pub use origin::Origin;
+pub use secret::Secret;
+
+mod course;
+mod force;
+mod kind;
+mod layer;
+mod listing;
+mod network;
+mod origin;
+mod secret;
+mod section;
+
+/// The settings file that is read when the command line names none, and it is there.
+pub const FILE: &str = "photo-gallery.toml";
+
+/// The exit code of a program whose settings are refused: `EX_CONFIG` of sysexits.
+pub const EXIT_CODE: u8 = 78;
+
+static STORE: Setting = Setting {
+    name: "store",
+    kind: Kind::Word(&["disk", "s3"]),
+    about: "Where photo bytes live: `disk` (the folder `<data>/photos`) or `s3`.",
+    presence: Presence::Or(|| "disk".into()),
+};
+
+static CATALOG: Setting = Setting {
+    name: "catalog",
+    kind: Kind::Word(&["sqlite", "mysql"]),
+    about: "Where rows live: `sqlite` (the file `<data>/catalog.db`) or `mysql`.",
+    presence: Presence::Or(|| "sqlite".into()),
+};
+
+static LABELER: Setting = Setting {
+    name: "labeler",
+    kind: Kind::Word(&["builtin", "rekognition", "none"]),
+    about: "What names pictures: `builtin` (a model inside the program), `rekognition` (Amazon's; the default where \
+            `PHOTOS_BUCKET` is in force) or `none`.",
+    presence: Presence::Or(|| "builtin".into()),
+};
+
+static IDENTITY: Setting = Setting {
+    name: "identity",
+    kind: Kind::Word(&["none"]),
+    about: "Who may sign in: `none`, every visitor is the one owner of all photos.",
+    presence: Presence::Or(|| "none".into()),
+};
+
+/// The back ends, each chosen by its word or by naming one of its settings.
+static CHOICES: [&Setting; 4] = [&STORE, &CATALOG, &LABELER, &IDENTITY];
+
+/// Why the settings are refused: one line that names the setting, where it came from and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+impl Refusal {
+    fn new(sentence: &str) -> Self {
+        Self(crate::photo::plain_line(sentence))
+    }
+}
+
+/// The places that settings are read from, as values, so that tests need no process of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that `--config` names; it must be there.
+    pub config: Option<PathBuf>,
+    /// The folder in which [`FILE`] is looked for when `config` is `None`; empty: the working directory.
+    pub folder: PathBuf,
+    /// The environment. Variables that mean nothing here are passed over.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Sources {
+    /// What the running process was given: its working directory and its environment.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn of_this_process(config: Option<&Path>) -> Self {
+        Self { config: config.map(Path::to_owned), folder: PathBuf::new(), environment: std::env::vars_os().collect() }
+    }
+}
+
+impl Settings {
+    /// The settings in force, and where each came from. Reads files, and nothing else outside `sources`.
+    pub fn load(sources: &Sources) -> Result<Loaded, Refusal> {
+        let mut layers = Vec::new();
+        let default = sources.folder.join(FILE);
+        match &sources.config {
+            Some(path) => layers.push(layer::file(path, "named by --config on the command line")?),
+            None if !matches!(default.try_exists(), Ok(false)) => {
+                layers.push(layer::file(&default, "found in the working directory")?)
+            }
+            None => {}
+        }
+        let environment = layer::Environment::new(&sources.environment)?;
+        layers.push(environment.course);
+        layers.push(environment.gallery);
+        force::settle(layers, environment.notices)
+    }
+
+    /// All settings, in the order in which they are listed.
+    fn all() -> impl Iterator<Item = &'static Setting> {
+        use std::slice::from_ref;
+        [
+            Self::ROWS,
+            Server::ROWS,
+            Upload::ROWS,
+            from_ref(&STORE),
+            S3::ROWS,
+            from_ref(&CATALOG),
+            MySql::ROWS,
+            from_ref(&LABELER),
+            Builtin::ROWS,
+            Rekognition::ROWS,
+            from_ref(&IDENTITY),
+            Links::ROWS,
+            Aws::ROWS,
+            Log::ROWS,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl Default for Settings {
+    /// What holds when nothing is set.
+    fn default() -> Self {
+        force::settle(Vec::new(), Vec::new()).expect("the defaults are whole: a test reads each of them").settings
+    }
+}
+
+section! {
+    /// Everything that can be configured.
+    Settings in "" {
+        /// The folder for all that the gallery keeps on this machine, made when it is not there; relative to the working directory.
+        data: PathBuf, Kind::Path, or("./data");
+    }
+    holding {
+        /// The web server.
+        server: Server;
+        /// What may be uploaded.
+        upload: Upload;
+        /// Where photo bytes live.
+        store: Store;
+        /// Where rows live.
+        catalog: Catalog;
+        /// What names pictures.
+        labeler: Labeler;
+        /// Who may sign in.
+        identity: Identity;
+        /// Links to photos.
+        links: Links;
+        /// How AWS is reached.
+        aws: Aws;
+        /// What the program tells its operator.
+        log: Log;
+    }
+}
+
+section! {
+    /// The web server.
+    Server in "server." {
+        /// The IP address to listen on. While there are no accounts only this machine is let in; `0.0.0.0` (everybody who can reach
+        /// it) is the default where `PHOTOS_BUCKET` or `DATABASE_HOST` of the course is in force, so that a load balancer can.
+        bind: IpAddr, Kind::Address, or("127.0.0.1");
+        /// The port to listen on; 0 takes any free one.
+        port: u16, Kind::Whole(0, 65_535), or(5000);
+        /// The address under which browsers reach the gallery, like `https://photos.example.org`, when it is not the one they ask for.
+        /// With `https` cookies are sent over TLS only.
+        base_url: Option<String>, Kind::Origin, optional;
+        /// Threads that answer requests; 0 takes one for each core.
+        workers: usize, Kind::Whole(0, 256), or(0);
+        /// Seconds for which a server told to stop goes on answering while `/ping` says 503, so that a load balancer looks away first.
+        /// Behind one: its check interval times its threshold, and one more.
+        drain_seconds: u64, Kind::Whole(0, 3600), or(0);
+        /// Seconds for which an idle connection is kept: more than a load balancer in front keeps it (60 at AWS).
+        keep_alive_seconds: u64, Kind::Whole(1, 3600), or(75);
+        /// Seconds after which an upload that sends nothing is ended.
+        body_idle_seconds: u64, Kind::Whole(1, 3600), or(30);
+        /// Bytes a second that an upload must send on average; 0 sets no limit.
+        body_min_bytes_per_second: u64, Kind::Whole(0, 1_000_000_000), or(1024);
+        /// Proxies and load balancers whose `X-Forwarded-For` is believed, as IP addresses or networks: `["10.1.0.0/16"]`.
+        trusted_proxies: Vec<Network>, Kind::Networks, or(Vec::<String>::new());
+        /// The secret from which signing keys are derived, the same for all instances; without it one is made and kept in `<data>/secret`.
+        secret: Option<SecretString>, Kind::Secret, optional;
+    }
+}
+
+section! {
+    /// What may be uploaded.
+    Upload in "upload." {
+        /// The largest file, in bytes: 50 MB.
+        max_bytes: u64, Kind::Whole(1, 5_000_000_000), or(50_000_000);
+        /// The largest picture, in pixels, width times height: 100 megapixels.
+        max_pixels: u64, Kind::Whole(1, 1_000_000_000), or(100_000_000);
+        /// The longest side of a picture, in pixels.
+        max_side: u32, Kind::Whole(1, 65_535), or(32_768);
+        /// The most files in one request.
+        max_files: usize, Kind::Whole(1, 1000), or(100);
+        /// The most pictures that wait to be developed; more are answered 503 with `Retry-After`.
+        queue: usize, Kind::Whole(1, 10_000), or(64);
+        /// Threads that develop pictures; 0 takes one for each core.
+        threads: usize, Kind::Whole(0, 256), or(0);
+    }
+}
+
+/// Where photo bytes live.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// The folder `photos` in [`Settings::data`].
+    Disk,
+    /// An S3 bucket.
+    S3(S3),
+}
+
+section! {
+    /// An S3 bucket, or one of a server that speaks its protocol.
+    S3 in "store.s3." {
+        /// The bucket's name.
+        bucket: String, Kind::Bucket, required;
+        /// The bucket's region, when it is not `aws.region`.
+        region: Option<String>, Kind::Region, optional;
+        /// The URL of the server that speaks S3, when it is not `aws.endpoint`.
+        endpoint: Option<String>, Kind::Endpoint, optional;
+        /// Whether the bucket stands in the path of URLs and not in their host name, as most servers other than Amazon's want it;
+        /// unset: exactly when an endpoint is set.
+        path_style: Option<bool>, Kind::Flag, optional;
+    }
+}
+
+/// Where rows live.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Catalog {
+    /// The file `catalog.db` in [`Settings::data`].
+    Sqlite,
+    /// A MySQL or MariaDB server.
+    MySql(MySql),
+}
+
+section! {
+    /// A MySQL or MariaDB server.
+    MySql in "catalog.mysql." {
+        /// The server's host name or IP address.
+        host: String, Kind::Host, required;
+        /// The server's port.
+        port: u16, Kind::Whole(1, 65_535), or(3306);
+        /// The account of the web server, which needs SELECT, INSERT, UPDATE and DELETE.
+        user: String, Kind::Name, or("web_user");
+        /// The account's password.
+        password: Option<SecretString>, Kind::Secret, optional;
+        /// The database's name.
+        database: String, Kind::Name, or("Photos");
+        /// Whether the connection is encrypted: `disabled`, `preferred`, `required`, `verify_ca` (the server's certificate is checked) or
+        /// `verify_identity` (and its host name).
+        tls: Tls, Kind::Word(&["disabled", "preferred", "required", "verify_ca", "verify_identity"]), or("preferred");
+        /// A PEM file with the authorities that may have signed the server's certificate.
+        ssl_ca: Option<PathBuf>, Kind::Path, optional;
+        /// The most connections that this process opens.
+        connections: u32, Kind::Whole(1, 1000), or(10);
+    }
+}
+
+/// Whether the connection to MySQL is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// Never.
+    Disabled,
+    /// When the server can.
+    Preferred,
+    /// Always; the certificate is not checked.
+    Required,
+    /// Always; the certificate's signature is checked.
+    VerifyCa,
+    /// Always; the certificate's signature and host name are checked.
+    VerifyIdentity,
+}
+
+/// What names pictures.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Labeler {
+    /// The model inside the program.
+    Builtin(Builtin),
+    /// Amazon Rekognition.
+    Rekognition(Rekognition),
+    /// Nothing: photos stay without labels.
+    None,
+}
+
+section! {
+    /// The model inside the program.
+    Builtin in "labeler.builtin." {
+        /// The least confidence of the name of a whole picture (`golden retriever`), in percent.
+        exact_percent: f64, Kind::Percent, or(50.0);
+        /// The least confidence of a more general name (`dog`), in percent.
+        general_percent: f64, Kind::Percent, or(45.0);
+        /// The least confidence of a thing found somewhere in the picture, in percent.
+        object_percent: f64, Kind::Percent, or(50.0);
+    }
+}
+
+section! {
+    /// Amazon Rekognition.
+    Rekognition in "labeler.rekognition." {
+        /// The region to ask, when it is not `aws.region`.
+        region: Option<String>, Kind::Region, optional;
+        /// The URL of the server that speaks Rekognition's protocol, when it is not `aws.endpoint`.
+        endpoint: Option<String>, Kind::Endpoint, optional;
+        /// The most labels of one photo.
+        max_labels: u32, Kind::Whole(1, 100), or(10);
+        /// The least confidence, in percent.
+        min_confidence: f64, Kind::Percent, or(70.0);
+    }
+}
+
+/// Who may sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// Nobody: every visitor is the one owner of all photos.
+    None,
+}
+
+section! {
+    /// Links to photos.
+    Links in "links." {
+        /// Seconds after which a signed link to a photo is dead, at most; at AWS no longer than the role's session.
+        expiry_seconds: u64, Kind::Whole(60, 604_800), or(3600);
+    }
+}
+
+section! {
+    /// How AWS is reached.
+    Aws in "aws." {
+        /// The region; unset: what the AWS profile or the instance says; `us-west-2` where `PHOTOS_BUCKET` or `DATABASE_HOST` of the
+        /// course is in force.
+        region: Option<String>, Kind::Region, optional;
+        /// The URL of a server that stands in for AWS.
+        endpoint: Option<String>, Kind::Endpoint, optional;
+        /// Seconds after which connecting is given up.
+        connect_timeout_seconds: u64, Kind::Whole(1, 300), or(3);
+        /// Seconds after which one try of a call is given up.
+        attempt_timeout_seconds: u64, Kind::Whole(1, 3600), or(30);
+        /// Seconds after which a call is given up with all its tries.
+        operation_timeout_seconds: u64, Kind::Whole(1, 3600), or(90);
+    }
+}
+
+section! {
+    /// What the program tells its operator.
+    Log in "log." {
+        /// How log lines look: `text` for people or `json` for machines.
+        format: LogFormat, Kind::Word(&["text", "json"]), or("text");
+        /// Which events are logged: a level, or levels by module: `info,photo_gallery=debug`.
+        filter: String, Kind::Filter, or("info");
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}

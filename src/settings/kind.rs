@@ -1,0 +1,150 @@
+//! What a setting may hold: how its text or TOML value is read, and the sentence that says what is allowed.
+
+use std::net::IpAddr;
+
+use toml::Value;
+use url::Url;
+
+use super::network::Network;
+
+/// What is printed in a secret's place, and refused as a secret.
+pub(super) const MASK: &str = "********";
+
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// A whole number within these bounds, both included.
+    Whole(i64, i64),
+    /// A number from 0 to 100.
+    Percent,
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A name on one line.
+    Name,
+    /// A file or folder.
+    Path,
+    /// An IP address.
+    Address,
+    /// A list of IP addresses and networks.
+    Networks,
+    /// A host name or IP address without a port.
+    Host,
+    /// Scheme, host and port of a website.
+    Origin,
+    /// The URL of a service.
+    Endpoint,
+    /// An S3 bucket's name.
+    Bucket,
+    /// An AWS region's name.
+    Region,
+    /// A filter of log events.
+    Filter,
+    /// A text that is never shown.
+    Secret,
+}
+
+impl Kind {
+    /// The value that an environment variable's text stands for; `None` when that is not allowed.
+    pub(super) fn from_text(self, text: &str) -> Option<Value> {
+        let value = match self {
+            Self::Whole(..) => Value::Integer(text.trim().parse().ok()?),
+            Self::Percent => Value::Float(text.trim().parse().ok()?),
+            Self::Flag => Value::Boolean(text.trim().parse().ok()?),
+            Self::Networks => text.split(',').map(|one| Value::from(one.trim())).collect::<Vec<_>>().into(),
+            _ => Value::from(text),
+        };
+        self.from_toml(value)
+    }
+
+    /// The value in the one form that [`super::Settings`] takes; `None` when it is not allowed.
+    pub(super) fn from_toml(self, value: Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Whole(least, most), Value::Integer(number)) => {
+                (least..=most).contains(&number).then_some(Value::Integer(number))
+            }
+            (Self::Percent, Value::Integer(number)) => {
+                i8::try_from(number).ok().and_then(|n| self.from_toml(Value::Float(f64::from(n))))
+            }
+            (Self::Percent, Value::Float(number)) => (0.0..=100.0).contains(&number).then_some(Value::Float(number)),
+            (Self::Flag, Value::Boolean(flag)) => Some(Value::Boolean(flag)),
+            (Self::Networks, Value::Array(networks)) => networks
+                .iter()
+                .map(|one| Some(Value::from(one.as_str()?.parse::<Network>().ok()?.to_string())))
+                .collect::<Option<Vec<_>>>()
+                .map(Value::Array),
+            (Self::Whole(..) | Self::Percent | Self::Flag | Self::Networks, _) => None,
+            (_, Value::String(text)) => self.from_string(text).map(Value::String),
+            _ => None,
+        }
+    }
+
+    fn from_string(self, text: String) -> Option<String> {
+        let all = |allowed: fn(char) -> bool| text.chars().all(allowed);
+        let fits = !text.is_empty() && !text.chars().any(char::is_control);
+        let fits = fits
+            && match self {
+                Self::Word(words) => words.contains(&text.as_str()),
+                Self::Address => text.parse::<IpAddr>().is_ok(),
+                Self::Host => {
+                    let name = text.len() <= 253 && all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+                    name || text.parse::<IpAddr>().is_ok()
+                }
+                Self::Origin | Self::Endpoint => return self.from_url(&text),
+                Self::Bucket => {
+                    (3..=63).contains(&text.len())
+                        && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
+                }
+                Self::Region => text.len() <= 40 && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                Self::Filter => tracing_subscriber::EnvFilter::try_new(&text).is_ok(),
+                Self::Secret => text != MASK,
+                Self::Name | Self::Path => true,
+                Self::Whole(..) | Self::Percent | Self::Flag | Self::Networks => false,
+            };
+        fits.then_some(text)
+    }
+
+    /// A website's address without a slash at its end.
+    fn from_url(self, text: &str) -> Option<String> {
+        let url = Url::parse(text).ok()?;
+        let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        let bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && (url.path() == "/" || matches!(self, Self::Endpoint));
+        (web && bare).then(|| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// What is allowed, to follow the words "allowed is".
+    pub(super) fn allowed(self) -> String {
+        match self {
+            Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Percent => "a number from 0 to 100, in percent".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Word(words) => words.join(" or "),
+            Self::Name => "a text on one line".to_owned(),
+            Self::Path => "the path of a file or folder".to_owned(),
+            Self::Address => "an IP address, like 127.0.0.1".to_owned(),
+            Self::Networks => {
+                "a list of IP addresses and networks, like [\"10.1.0.0/16\"] (in a variable: separated by commas)"
+                    .to_owned()
+            }
+            Self::Host => "a host name or an IP address, without a port".to_owned(),
+            Self::Origin => "http:// or https:// with a host and perhaps a port, and no path".to_owned(),
+            Self::Endpoint => "an http:// or https:// URL without user, query and fragment".to_owned(),
+            Self::Bucket => "the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens".to_owned(),
+            Self::Region => "the name of an AWS region, like us-west-2".to_owned(),
+            Self::Filter => {
+                "a level (error, warn, info, debug, trace), or levels by module: info,photo_gallery=debug".to_owned()
+            }
+            Self::Secret => format!("a text on one line that is not the mask {MASK}"),
+        }
+    }
+
+    /// Whether a refused value may hold something that no log should show.
+    pub(super) fn is_delicate(self) -> bool {
+        matches!(self, Self::Secret | Self::Origin | Self::Endpoint)
+    }
+}
