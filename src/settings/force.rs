@@ -100,11 +100,15 @@ fn back_end(setting: &Setting, choice: &Setting) -> Option<&'static str> {
 pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loaded, Refusal> {
     let mut chosen = Chosen::new(&layers)?;
     let mut given: BTreeMap<&'static str, (Given, Vec<Origin>)> = BTreeMap::new();
+    let mut course = Vec::new();
     for stronger in layers.into_iter().flatten() {
         let name = stronger.setting.name;
         if let Some((choice, word, by)) = chosen.against(stronger.setting) {
             notices.push(format!("{name} ({}) has no effect: {choice} is {word} ({by})", stronger.origin));
             continue;
+        }
+        if let Origin::Course(variable) = stronger.origin {
+            course.push(variable);
         }
         let mut over = Vec::new();
         if let Some((weaker, its_over)) = given.remove(name) {
@@ -115,7 +119,7 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
         }
         given.insert(name, (stronger, over));
     }
-    imply(&mut chosen, &mut given);
+    imply(&course, &mut chosen, &mut given);
 
     let mut tree = Table::new();
     let mut lines = Vec::new();
@@ -157,10 +161,9 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
 }
 
 /// Fills in what a deployment of the course expects, where nobody said anything.
-fn imply(chosen: &mut Chosen, given: &mut BTreeMap<&'static str, (Given, Vec<Origin>)>) {
+fn imply(course: &[&str], chosen: &mut Chosen, given: &mut BTreeMap<&'static str, (Given, Vec<Origin>)>) {
     for (variable, name, value) in course::IMPLIED {
-        let of_the_course = |(given, _): &(Given, Vec<Origin>)| given.origin == Origin::Course(variable);
-        if !given.values().any(of_the_course) {
+        if !course.contains(&variable) {
             continue;
         }
         let origin = Origin::Implied(variable);
