@@ -53,11 +53,12 @@ pub enum Command {
 
     /// Bring the MySQL database to this version's tables, and make the web server's account
     #[command(
-        after_help = "The web server's account cannot create tables, so this runs with the account that owns the server. What is \
-                            not given is asked for. Photos of the course's app are taken over. Safe to repeat; SQLite needs none of it.\n\n\
-                            Examples:\n  \
-                            DATABASE_HOST=db.example.org photo-gallery migrate --admin master\n  \
-                            photo-gallery migrate --admin master --password-stdin < /run/secrets/master"
+        after_help = "The web server's account cannot create tables, so this runs with the account that owns the\n\
+                      server. What is not given is asked for. Photos of the course's app are taken over.\n\
+                      Safe to repeat; SQLite needs none of it.\n\n\
+                      Examples:\n  \
+                      DATABASE_HOST=db.example.org photo-gallery migrate --admin master\n  \
+                      photo-gallery migrate --admin master --password-stdin < /run/secrets/master"
     )]
     Migrate(Migrate),
 

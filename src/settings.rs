@@ -107,7 +107,7 @@ impl Settings {
         match &sources.config {
             Some(path) => layers.push(layer::file(path, "named by --config on the command line")?),
             None if !matches!(default.try_exists(), Ok(false)) => {
-                layers.push(layer::file(&default, "found in the working directory")?)
+                layers.push(layer::file(&default, "found in the working directory")?);
             }
             None => {}
         }

@@ -47,7 +47,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The value that an environment variable's text stands for; `None` when that is not allowed.
-    pub(super) fn from_text(self, text: &str) -> Option<Value> {
+    pub(super) fn read_text(self, text: &str) -> Option<Value> {
         let value = match self {
             Self::Whole(..) => Value::Integer(text.trim().parse().ok()?),
             Self::Percent => Value::Float(text.trim().parse().ok()?),
@@ -55,17 +55,17 @@ impl Kind {
             Self::Networks => text.split(',').map(|one| Value::from(one.trim())).collect::<Vec<_>>().into(),
             _ => Value::from(text),
         };
-        self.from_toml(value)
+        self.read_toml(value)
     }
 
     /// The value in the one form that [`super::Settings`] takes; `None` when it is not allowed.
-    pub(super) fn from_toml(self, value: Value) -> Option<Value> {
+    pub(super) fn read_toml(self, value: Value) -> Option<Value> {
         match (self, value) {
             (Self::Whole(least, most), Value::Integer(number)) => {
                 (least..=most).contains(&number).then_some(Value::Integer(number))
             }
             (Self::Percent, Value::Integer(number)) => {
-                i8::try_from(number).ok().and_then(|n| self.from_toml(Value::Float(f64::from(n))))
+                i8::try_from(number).ok().and_then(|n| self.read_toml(Value::Float(f64::from(n))))
             }
             (Self::Percent, Value::Float(number)) => (0.0..=100.0).contains(&number).then_some(Value::Float(number)),
             (Self::Flag, Value::Boolean(flag)) => Some(Value::Boolean(flag)),
@@ -75,12 +75,12 @@ impl Kind {
                 .collect::<Option<Vec<_>>>()
                 .map(Value::Array),
             (Self::Whole(..) | Self::Percent | Self::Flag | Self::Networks, _) => None,
-            (_, Value::String(text)) => self.from_string(text).map(Value::String),
+            (_, Value::String(text)) => self.read_string(text).map(Value::String),
             _ => None,
         }
     }
 
-    fn from_string(self, text: String) -> Option<String> {
+    fn read_string(self, text: String) -> Option<String> {
         let all = |allowed: fn(char) -> bool| text.chars().all(allowed);
         let fits = !text.is_empty() && !text.chars().any(char::is_control);
         let fits = fits
@@ -91,7 +91,7 @@ impl Kind {
                     let name = text.len() <= 253 && all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
                     name || text.parse::<IpAddr>().is_ok()
                 }
-                Self::Origin | Self::Endpoint => return self.from_url(&text),
+                Self::Origin | Self::Endpoint => return self.read_url(&text),
                 Self::Bucket => {
                     (3..=63).contains(&text.len())
                         && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
@@ -106,7 +106,7 @@ impl Kind {
     }
 
     /// A website's address without a slash at its end.
-    fn from_url(self, text: &str) -> Option<String> {
+    fn read_url(self, text: &str) -> Option<String> {
         let url = Url::parse(text).ok()?;
         let web = matches!(url.scheme(), "http" | "https") && url.has_host();
         let bare = url.username().is_empty()

@@ -98,7 +98,7 @@ fn section(prefix: &str, table: Table, origin: &Origin, layer: &mut Layer) -> Re
             value => match known(&name) {
                 Some(setting) => {
                     let shown = value.to_string();
-                    let value = setting.kind.from_toml(value).ok_or_else(|| refused(setting, &shown, origin))?;
+                    let value = setting.kind.read_toml(value).ok_or_else(|| refused(setting, &shown, origin))?;
                     layer.push(Given { setting, value, origin: origin.clone() });
                 }
                 None if Settings::all().any(|known| known.name.starts_with(&within)) => {
@@ -107,7 +107,7 @@ fn section(prefix: &str, table: Table, origin: &Origin, layer: &mut Layer) -> Re
                     )));
                 }
                 None => {
-                    let names = Settings::all().map(|setting| setting.name.to_owned());
+                    let names = Settings::all().flat_map(|setting| with_sections(setting.name));
                     let proposal = proposal(&name, names);
                     return Err(Refusal::new(&format!("{name} ({origin}) is not a setting{proposal}")));
                 }
@@ -115,6 +115,12 @@ fn section(prefix: &str, table: Table, origin: &Origin, layer: &mut Layer) -> Re
         }
     }
     Ok(())
+}
+
+/// The name of a setting, and those of the sections around it.
+fn with_sections(name: &'static str) -> impl Iterator<Item = String> {
+    let ends = name.match_indices('.').map(|(end, _)| end).chain([name.len()]);
+    ends.map(|end| name[..end].to_owned())
 }
 
 /// Whether `name` is a back end as files write it: `store.disk`.
@@ -151,7 +157,8 @@ impl Environment {
                 None => course.push(given),
                 Some(earlier) if earlier.value == given.value => {}
                 Some(earlier) => {
-                    notices.push(format!("{name}: {} counts, and {} says something else", earlier.origin, given.origin))
+                    let (counts, other) = (&earlier.origin, &given.origin);
+                    notices.push(format!("{name}: {counts} counts, and {other} says something else"));
                 }
             }
         }
@@ -185,6 +192,6 @@ fn given(setting: &'static Setting, value: &OsStr, origin: Origin) -> Result<Giv
         let name = setting.name;
         Refusal::new(&format!("{name} ({origin}) is not UTF-8 text"))
     })?;
-    let value = setting.kind.from_text(text).ok_or_else(|| refused(setting, &format!("{text:?}"), &origin))?;
+    let value = setting.kind.read_text(text).ok_or_else(|| refused(setting, &format!("{text:?}"), &origin))?;
     Ok(Given { setting, value, origin })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::Value;
 
-use super::{Loaded, Settings, course, section::Presence};
+use super::{Loaded, Origin, Settings, course, section::Presence};
 
 /// One setting as README lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +38,17 @@ pub fn table() -> Vec<Row> {
 
 /// [`table`] as the Markdown table of README, ending with a line break.
 pub fn markdown() -> String {
-    let mut text = "| setting | default | what it does |\n|---|---|---|\n".to_owned();
+    let mut lines = vec!["| setting | default | what it does |".to_owned(), "|---|---|---|".to_owned()];
     for Row { name, other_variables, default, about, .. } in table() {
         let default = if default.is_empty() { default } else { format!("`{default}`") };
-        let also: String = other_variables.iter().map(|variable| format!(" Also `{variable}`.")).collect();
-        text += &format!("| `{name}` | {default} | {about}{also} |\n");
+        let also = match other_variables.join("` or `") {
+            also if also.is_empty() => also,
+            also => format!(" Also `{also}`."),
+        };
+        lines.push(format!("| `{name}` | {default} | {about}{also} |"));
     }
-    text
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 impl fmt::Display for Loaded {
@@ -58,8 +62,8 @@ impl fmt::Display for Loaded {
             let name = if line.remark { format!("# {}", line.name) } else { line.name.to_owned() };
             let value = shown(&line.value);
             let origin = if line.value.is_none() { "not set".to_owned() } else { line.origin.to_string() };
-            let over: String = line.over.iter().map(|origin| format!(", over {origin}")).collect();
-            let remark = crate::photo::plain_line(&format!("{origin}{over}"));
+            let origins: Vec<String> = [origin].into_iter().chain(line.over.iter().map(Origin::to_string)).collect();
+            let remark = crate::photo::plain_line(&origins.join(", over "));
             writeln!(f, "{name:<name_width$} = {value:<value_width$}  # {remark}")?;
         }
         for notice in &self.notices {

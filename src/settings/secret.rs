@@ -71,7 +71,9 @@ fn made(folder: &Path, path: &Path) -> anyhow::Result<()> {
 fn hkdf(salt: &[u8], secret: &[u8], info: &[u8]) -> [u8; 32] {
     let mac = |key: &[u8], parts: &[&[u8]]| -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         mac.finalize().into_bytes().into()
     };
     mac(&mac(salt, &[secret]), &[info, &[1]])

@@ -423,8 +423,8 @@ fn bad_values_of_the_file_are_refused_with_its_path() {
 fn unknown_settings_are_refused_with_the_nearest_known_name() {
     let cases = [
         ("[server]\nprot = 1", "server.prot (file photo-gallery.toml) is not a setting; did you mean server.port?"),
-        ("[sever]\nport = 1", "sever (file photo-gallery.toml) is not a setting; did you mean server"),
-        ("[store.s4]\nbucket = \"b\"", "store.s4 (file photo-gallery.toml) is not a setting; did you mean store?"),
+        ("[sever]\nport = 1", "sever (file photo-gallery.toml) is not a setting; did you mean server?"),
+        ("[store.s4]\nbucket = \"b\"", "store.s4 (file photo-gallery.toml) is not a setting; did you mean store.s3?"),
         ("[store.disk]\nfolder = \"b\"", "store.disk.folder (file photo-gallery.toml) is not a setting"),
         (
             "[something.else]\nx = 1",
