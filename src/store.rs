@@ -69,7 +69,8 @@ impl Disposition {
 /// minutes and still works for three quarters of its time when it is given out last.
 fn window_start(now: DateTime<Utc>, expiry: TimeDelta) -> DateTime<Utc> {
     let window = (expiry.num_seconds() / 4).max(1);
-    now - TimeDelta::seconds(now.timestamp().rem_euclid(window)) - TimeDelta::nanoseconds(now.timestamp_subsec_nanos().into())
+    now - TimeDelta::seconds(now.timestamp().rem_euclid(window))
+        - TimeDelta::nanoseconds(now.timestamp_subsec_nanos().into())
 }
 
 /// Signed links live at least so long ...

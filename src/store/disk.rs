@@ -57,9 +57,17 @@ impl Disk {
     /// with `base` (`/media`), are signed with `secret` (any length) and work for at most `expiry` and at least three quarters of it.
     pub fn open(root: PathBuf, base: &str, secret: &[u8], expiry: Duration, clock: Clock) -> anyhow::Result<Self> {
         let in_use = occupy(&root).with_context(|| unusable(&root))?;
-        let mut key = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| anyhow!("the secret for links is unusable"))?;
+        let mut key =
+            Hmac::<Sha256>::new_from_slice(secret).map_err(|_| anyhow!("the secret for links is unusable"))?;
         key.update(b"photo-gallery media link\n");
-        Ok(Self { root, base: base.trim_end_matches('/').to_owned(), key, expiry: bounded(expiry), clock, _in_use: in_use })
+        Ok(Self {
+            root,
+            base: base.trim_end_matches('/').to_owned(),
+            key,
+            expiry: bounded(expiry),
+            clock,
+            _in_use: in_use,
+        })
     }
 
     /// What the link `<base>/<path>?<query>` leads to, both parts taken from the request's URL as they came, still

@@ -181,7 +181,10 @@ impl Store for S3 {
     async fn get(&self, path: &ObjectPath) -> anyhow::Result<Option<Object>> {
         let answer = self.client.get_object().bucket(&self.bucket).key(path.as_str()).send().await;
         let answer = match answer {
-            Err(e) if e.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) => {
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) =>
+            {
                 return Ok(None);
             }
             answer => answer.map_err(|e| Trouble::new(&self.bucket, path, "s3:GetObject", e))?,
@@ -225,7 +228,7 @@ impl Store for S3 {
             .expires_in(Duration::from_secs(life.num_seconds().unsigned_abs()))
             .build()
             .context("a link cannot be signed for this time")?;
-        let signed = self
+        let presigned = self
             .client
             .get_object()
             .bucket(&self.bucket)
@@ -237,7 +240,7 @@ impl Store for S3 {
             .presigned(signing)
             .await
             .with_context(|| format!("signing a link to {path} in the bucket {}", self.bucket))?;
-        let url = signed.uri().to_owned();
+        let url = presigned.uri().to_owned();
         self.remembered(start, &signer, |links| links.urls.put(link, url.clone()));
         Ok(url)
     }

@@ -25,7 +25,9 @@ impl Trouble {
     {
         let status = error.raw_response().map(|r| r.status().as_u16());
         let advice = match (error.code(), status) {
-            (Some("NoSuchBucket"), _) => format!("there is no bucket {bucket}: create it, or correct its name in the settings"),
+            (Some("NoSuchBucket"), _) => {
+                format!("there is no bucket {bucket}: create it, or correct its name in the settings")
+            }
             (Some("SignatureDoesNotMatch"), _) => format!(
                 "the bucket {bucket} refuses the signature: the AWS secret access key does not belong to the access key id; correct it"
             ),
@@ -47,7 +49,9 @@ impl Trouble {
             ),
             _ if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) => {
                 if format!("{}", DisplayErrorContext(&error)).contains("CredentialsNotLoaded") {
-                    format!("there are no AWS credentials for the bucket {bucket}: give the machine a role, or set a key")
+                    format!(
+                        "there are no AWS credentials for the bucket {bucket}: give the machine a role, or set a key"
+                    )
                 } else {
                     format!("the bucket {bucket} cannot be reached: check the network, the region and the endpoint")
                 }
