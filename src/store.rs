@@ -1,12 +1,24 @@
 //! The seam behind which the bytes of photos live: a folder, or an S3 bucket. Knows paths and types, nothing of owners or rows.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path, time::Duration};
 
+use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{TryStreamExt as _, stream::BoxStream};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::photo::{FileName, MediaType, ObjectPath};
+
+mod disk;
+mod s3;
+
+pub use disk::{Disk, Media};
+pub use s3::S3;
+
+/// Tells the time. Stores are given it when they are made, so that tests can move it.
+pub type Clock = fn() -> DateTime<Utc>;
 
 /// What is to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +46,46 @@ pub enum Disposition {
     Attachment(FileName),
 }
 
+impl Disposition {
+    /// The value of the `Content-Disposition` header, in ASCII: the name once for old browsers and once whole (RFC 6266, RFC 8187).
+    pub fn header(&self) -> String {
+        match self {
+            Self::Inline => "inline".to_owned(),
+            Self::Attachment(name) => {
+                let plain = |c: char| if c.is_ascii() && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
+                let fallback: String = name.as_str().chars().map(plain).collect();
+                let mut header = format!("attachment; filename=\"{fallback}\"");
+                if fallback != name.as_str() {
+                    write!(header, "; filename*=UTF-8''{}", utf8_percent_encode(name.as_str(), UNRESERVED))
+                        .expect("writing to a string cannot fail");
+                }
+                header
+            }
+        }
+    }
+}
+
+/// The start of the window, a quarter of `expiry` long, in which `now` lies: what is signed at this moment stays the same for
+/// minutes and still works for three quarters of its time when it is given out last.
+fn window_start(now: DateTime<Utc>, expiry: TimeDelta) -> DateTime<Utc> {
+    let window = (expiry.num_seconds() / 4).max(1);
+    now - TimeDelta::seconds(now.timestamp().rem_euclid(window))
+        - TimeDelta::nanoseconds(now.timestamp_subsec_nanos().into())
+}
+
+/// Signed links live at least so long ...
+const SHORTEST_EXPIRY: TimeDelta = TimeDelta::seconds(4);
+/// ... and at most so long, which is the bound of AWS's signatures.
+const LONGEST_EXPIRY: TimeDelta = TimeDelta::days(7);
+
+/// The time for which links are to work, within what can be signed.
+fn bounded(expiry: Duration) -> TimeDelta {
+    TimeDelta::from_std(expiry).unwrap_or(LONGEST_EXPIRY).clamp(SHORTEST_EXPIRY, LONGEST_EXPIRY)
+}
+
+/// What must be escaped in one segment of a URL: everything but RFC 3986's unreserved characters, which no proxy rewrites.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Where photo bytes live. All methods may be called at once from many tasks; one conformance suite (`tests/it/store.rs`) runs on every variant.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -54,4 +106,24 @@ pub trait Store: Send + Sync {
     /// within one rounded window gives the same URL, so that browsers can cache. The answer carries `media_type` and `disposition`.
     async fn link(&self, path: &ObjectPath, media_type: MediaType, disposition: &Disposition)
     -> anyhow::Result<String>;
+}
+
+/// Writes, reads and deletes a small object under `renditions/`, where no upload is announced.
+async fn round_trip(store: &impl Store) -> anyhow::Result<()> {
+    const TEXT: &[u8] = b"photo-gallery was here; this object can be deleted";
+    let random = getrandom::u64().context("the system gives no random numbers")?;
+    let path: ObjectPath = format!("renditions/check-{random:016x}").parse()?;
+    store.put(&path, MediaType::Jpeg, Content::Bytes(TEXT)).await?;
+    let read = async {
+        let object = store.get(&path).await?.context("an object just written is not there")?;
+        let content = object.content.try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        });
+        ensure!(content.await? == TEXT, "an object just written reads differently");
+        Ok(())
+    }
+    .await;
+    let deleted = store.delete(&path).await;
+    read.and(deleted)
 }

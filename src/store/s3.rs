@@ -1,0 +1,247 @@
+//! Photos in an S3 bucket. Links are presigned (SigV4) at a rounded time and remembered, because signing costs more than a page.
+//!
+//! The client is made elsewhere and needs: a region; timeouts for connect, attempt and operation; a few tries; and, when it is
+//! pointed at another server than AWS, `force_path_style(true)`, because such servers are rarely reached by bucket host names.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, ensure};
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    config::{Config, Credentials, ProvideCredentials as _, SharedCredentialsProvider, timeout::TimeoutConfig},
+    presigning::PresigningConfig,
+    primitives::ByteStream,
+    types::ChecksumAlgorithm,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt as _, stream};
+use lru::LruCache;
+use trouble::Trouble;
+
+use super::{Clock, Content, Disposition, Object, Store, bounded, round_trip, window_start};
+use crate::photo::{MediaType, ObjectPath};
+
+mod trouble;
+
+/// Keys never change their content, so browsers may keep what they have.
+const CACHE_CONTROL: &str = "private, max-age=31536000, immutable";
+
+/// How many links are remembered; about 1 KB each, more with temporary credentials.
+const LINKS: NonZeroUsize = NonZeroUsize::new(20_000).expect("it is not zero");
+
+/// The slowest upload that is waited for, in bytes per second; below it the attempt ends.
+const SLOWEST_UPLOAD: u64 = 128 * 1024;
+
+/// Credentials that say no expiry are asked for again after this time: they may have been replaced.
+const CREDENTIALS_AGE: TimeDelta = TimeDelta::minutes(15);
+/// Temporary credentials with less than this left are asked for again ...
+const CREDENTIALS_MARGIN: TimeDelta = TimeDelta::minutes(15);
+/// ... but not more often than this, because some sources renew them only minutes before their end.
+const CREDENTIALS_PAUSE: TimeDelta = TimeDelta::seconds(30);
+/// How long the source of credentials may take.
+const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A bucket of photos.
+pub struct S3 {
+    client: Client,
+    provider: SharedCredentialsProvider,
+    bucket: String,
+    expiry: TimeDelta,
+    clock: Clock,
+    signer: tokio::sync::Mutex<Option<Signer>>,
+    links: Mutex<Links>,
+}
+
+/// The credentials with which links are signed, asked for apart from the client's own requests: a link is signed at a time in
+/// the past, at which the client would take credentials for valid that have expired since.
+#[derive(Clone)]
+struct Signer {
+    credentials: Credentials,
+    asked: DateTime<Utc>,
+}
+
+impl Signer {
+    fn expires(&self) -> Option<DateTime<Utc>> {
+        self.credentials.expiry().map(DateTime::<Utc>::from)
+    }
+
+    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        let age = now - self.asked;
+        match self.expires() {
+            Some(end) => end > now && (end - now > CREDENTIALS_MARGIN || age < CREDENTIALS_PAUSE),
+            None => age < CREDENTIALS_AGE,
+        }
+    }
+}
+
+/// The links of one window, signed with one set of credentials.
+struct Links {
+    start: DateTime<Utc>,
+    access_key: String,
+    urls: LruCache<(ObjectPath, MediaType, Disposition), String>,
+}
+
+impl S3 {
+    /// Uses `bucket` through `client`. Links work for at most `expiry` (itself at most 7 days, the bound of SigV4) and at least
+    /// three quarters of it; with temporary credentials from `provider`, as an instance's role has, at most until these expire.
+    pub fn new(
+        client: Client,
+        provider: SharedCredentialsProvider,
+        bucket: String,
+        expiry: Duration,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            client,
+            provider,
+            bucket,
+            expiry: bounded(expiry),
+            clock,
+            signer: tokio::sync::Mutex::new(None),
+            links: Mutex::new(Links {
+                start: DateTime::UNIX_EPOCH,
+                access_key: String::new(),
+                urls: LruCache::new(LINKS),
+            }),
+        }
+    }
+
+    async fn signer(&self, now: DateTime<Utc>) -> anyhow::Result<Signer> {
+        let mut signer = self.signer.lock().await;
+        if let Some(signer) = signer.as_ref().filter(|s| s.is_fresh(now)) {
+            return Ok(signer.clone());
+        }
+        let asked = tokio::time::timeout(CREDENTIALS_PATIENCE, self.provider.provide_credentials()).await;
+        let asked = asked.context("the source of AWS credentials does not answer").and_then(|a| Ok(a?));
+        match (asked, signer.as_mut()) {
+            (Ok(credentials), _) => Ok(signer.insert(Signer { credentials, asked: now }).clone()),
+            (Err(error), Some(last)) if last.expires().is_some_and(|end| end > now) => {
+                tracing::warn!(error = format!("{error:#}"), "signing links with the last AWS credentials");
+                last.asked = now;
+                Ok(last.clone())
+            }
+            (Err(error), _) => Err(error.context("there are no AWS credentials to sign links with")),
+        }
+    }
+
+    /// Remembered links of this window and these credentials; others are forgotten.
+    fn remembered<T>(&self, start: DateTime<Utc>, signer: &Signer, with: impl FnOnce(&mut Links) -> T) -> T {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if links.start != start || links.access_key != signer.credentials.access_key_id() {
+            links.urls.clear();
+            links.start = start;
+            signer.credentials.access_key_id().clone_into(&mut links.access_key);
+        }
+        with(&mut links)
+    }
+}
+
+#[async_trait]
+impl Store for S3 {
+    async fn check(&self) -> anyhow::Result<()> {
+        round_trip(self).await.with_context(|| format!("the bucket {} cannot be used for photos", self.bucket))
+    }
+
+    /// Beside the trait: one request of at most 5 GB, with a SHA-256 that S3 compares before the object appears. Each attempt may
+    /// take the client's attempt timeout, and longer where the file's size asks for it.
+    async fn put(&self, path: &ObjectPath, media_type: MediaType, content: Content<'_>) -> anyhow::Result<()> {
+        let (body, bytes) = match content {
+            Content::Bytes(bytes) => (ByteStream::from(bytes.to_vec()), bytes.len() as u64),
+            Content::File(file) => {
+                let reading = || format!("reading {}", file.display());
+                let bytes = tokio::fs::metadata(file).await.with_context(reading)?.len();
+                (ByteStream::from_path(file).await.with_context(reading)?, bytes)
+            }
+        };
+        let attempt = Duration::from_secs(10 + bytes / SLOWEST_UPLOAD);
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(attempt * 3).build();
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(path.as_str())
+            .content_type(media_type.mime())
+            .cache_control(CACHE_CONTROL)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(body)
+            .customize()
+            .config_override(Config::builder().timeout_config(timeouts))
+            .send()
+            .await
+            .map_err(|e| Trouble::new(&self.bucket, path, "s3:PutObject", e))?;
+        Ok(())
+    }
+
+    /// Beside the trait: without the right `s3:ListBucket`, S3 answers for an absent object that access is denied: an error here.
+    async fn get(&self, path: &ObjectPath) -> anyhow::Result<Option<Object>> {
+        let answer = self.client.get_object().bucket(&self.bucket).key(path.as_str()).send().await;
+        let answer = match answer {
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) =>
+            {
+                return Ok(None);
+            }
+            answer => answer.map_err(|e| Trouble::new(&self.bucket, path, "s3:GetObject", e))?,
+        };
+        let bytes = answer.content_length.and_then(|n| u64::try_from(n).ok()).context("S3 tells no length")?;
+        let content = stream::try_unfold(answer.body, async |mut body| {
+            let piece = body.try_next().await.map_err(std::io::Error::other)?;
+            Ok(piece.map(|piece| (piece, body)))
+        });
+        Ok(Some(Object { bytes, content: content.boxed() }))
+    }
+
+    async fn delete(&self, path: &ObjectPath) -> anyhow::Result<()> {
+        self.client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(path.as_str())
+            .send()
+            .await
+            .map_err(|e| Trouble::new(&self.bucket, path, "s3:DeleteObject", e))?;
+        Ok(())
+    }
+
+    async fn link(
+        &self,
+        path: &ObjectPath,
+        media_type: MediaType,
+        disposition: &Disposition,
+    ) -> anyhow::Result<String> {
+        let now = (self.clock)();
+        let start = window_start(now, self.expiry);
+        let signer = self.signer(now).await?;
+        let link = (path.clone(), media_type, disposition.clone());
+        if let Some(url) = self.remembered(start, &signer, |links| links.urls.get(&link).cloned()) {
+            return Ok(url);
+        }
+        let life = signer.expires().map_or(self.expiry, |end| self.expiry.min(end - start));
+        ensure!(start + life > now, "the AWS credentials to sign links with have expired");
+        let signing = PresigningConfig::builder()
+            .start_time(SystemTime::from(start))
+            .expires_in(Duration::from_secs(life.num_seconds().unsigned_abs()))
+            .build()
+            .context("a link cannot be signed for this time")?;
+        let presigned = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(path.as_str())
+            .response_content_type(media_type.mime())
+            .response_content_disposition(disposition.header())
+            .customize()
+            .config_override(Config::builder().credentials_provider(signer.credentials.clone()))
+            .presigned(signing)
+            .await
+            .with_context(|| format!("signing a link to {path} in the bucket {}", self.bucket))?;
+        let url = presigned.uri().to_owned();
+        self.remembered(start, &signer, |links| links.urls.put(link, url.clone()));
+        Ok(url)
+    }
+}

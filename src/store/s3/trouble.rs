@@ -1,0 +1,63 @@
+//! What S3's refusals mean to the one who set the bucket up.
+
+use std::error::Error;
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+};
+
+use crate::photo::ObjectPath;
+
+/// A failed request: a sentence that names the bucket and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(super) struct Trouble {
+    sentence: String,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl Trouble {
+    /// What went wrong when `action` (`s3:GetObject`) was tried on `path`.
+    pub(super) fn new<E>(bucket: &str, path: &ObjectPath, action: &str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let status = error.raw_response().map(|r| r.status().as_u16());
+        let advice = match (error.code(), status) {
+            (Some("NoSuchBucket"), _) => {
+                format!("there is no bucket {bucket}: create it, or correct its name in the settings")
+            }
+            (Some("SignatureDoesNotMatch"), _) => format!(
+                "the bucket {bucket} refuses the signature: the AWS secret access key does not belong to the access key id; correct it"
+            ),
+            (Some("InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException"), _) => {
+                format!("the bucket {bucket} does not know the AWS access key id: correct it or make a new key")
+            }
+            (Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken"), _) => {
+                format!("the AWS credentials for the bucket {bucket} have expired or are damaged: renew them")
+            }
+            (Some("RequestTimeTooSkewed"), _) => {
+                format!("the bucket {bucket} refuses requests because this machine's clock is wrong: set it")
+            }
+            (Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"), _)
+            | (_, Some(301 | 307)) => {
+                format!("the bucket {bucket} lies in another region: set the region in which it was created")
+            }
+            (_, Some(403)) => format!(
+                "{action} is denied on arn:aws:s3:::{bucket}/{path}: allow it in the policy of the gallery's role or user"
+            ),
+            _ if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) => {
+                if format!("{}", DisplayErrorContext(&error)).contains("CredentialsNotLoaded") {
+                    format!(
+                        "there are no AWS credentials for the bucket {bucket}: give the machine a role, or set a key"
+                    )
+                } else {
+                    format!("the bucket {bucket} cannot be reached: check the network, the region and the endpoint")
+                }
+            }
+            _ => format!("{action} failed on {path} in the bucket {bucket}"),
+        };
+        Self { sentence: advice, source: error.into() }
+    }
+}
