@@ -38,7 +38,7 @@ pub fn fuse(
     let mut labels: BTreeMap<&str, Label> = BTreeMap::new();
     let probability = |word: &Word| -> f64 {
         let members = word.members.iter().filter_map(|&class| probabilities.get(class));
-        members.map(|&p| 100.0 * f64::from(p)).sum::<f64>().min(100.0)
+        members.map(|&p| 100.0 * f64::from(p)).sum::<f64>().clamp(0.0, 100.0)
     };
     let classes = vocabulary.classes.iter().map(|word| (word, thresholds.class));
     let groups = vocabulary.groups.iter().map(|word| (word, thresholds.group));
@@ -60,7 +60,8 @@ pub fn fuse(
     for detection in detections {
         let confidence = 100.0 * f64::from(detection.score);
         let Some(Some(word)) = vocabulary.objects.get(detection.class) else { continue };
-        if confidence < thresholds.object || sure_animals.iter().any(|sure| contradicts(sure, word)) {
+        let sure = confidence >= thresholds.object;
+        if !sure || sure_animals.iter().any(|animal| contradicts(animal, word)) {
             continue;
         }
         let (_, object) = objects.entry(&word.name).or_insert_with(|| (word, label(word)));
