@@ -1,10 +1,14 @@
 //! The seam behind which pictures are named: the model in the binary, or Amazon Rekognition. Takes bytes; does not know where photos live.
 
+pub mod builtin;
+pub mod rekognition;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::{builtin::Builtin, rekognition::Rekognition};
 use crate::photo::Label;
 
 /// Why there are no labels.

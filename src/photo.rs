@@ -339,17 +339,25 @@ impl Label {
     /// The most labels kept for one photo.
     pub const MAX_PER_PHOTO: usize = 100;
 
-    /// What a labeler returned, made safe to keep: finite confidences within 0 to 100, sane names, each once, surest first.
+    /// The most parents, and the most categories, kept for one label.
+    pub const MAX_RELATED: usize = 20;
+    /// The most boxes kept for one label.
+    pub const MAX_INSTANCES: usize = 100;
+
+    /// What a labeler returned, made safe to keep: finite confidences within 0 to 100, sane names, each once, surest first; boxes within
+    /// the picture; bounded in every number.
     pub fn tidy(labels: Vec<Self>) -> Vec<Self> {
         let mut kept: Vec<Self> = labels
             .into_iter()
             .filter_map(|mut label| {
-                label.name = plain_line(&label.name);
-                let fits = !label.name.is_empty() && label.name.chars().count() <= Self::MAX_NAME_CHARS;
-                (fits && label.confidence.is_finite()).then(|| {
-                    label.confidence = label.confidence.clamp(0.0, 100.0);
-                    label
-                })
+                label.name = sane_name(&label.name)?;
+                label.confidence = label.confidence.is_finite().then(|| label.confidence.clamp(0.0, 100.0))?;
+                for related in [&mut label.parents, &mut label.categories] {
+                    *related = related.iter().filter_map(|name| sane_name(name)).take(Self::MAX_RELATED).collect();
+                }
+                label.instances =
+                    label.instances.iter().filter_map(Instance::within_picture).take(Self::MAX_INSTANCES).collect();
+                Some(label)
             })
             .collect();
         kept.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then_with(|| a.name.cmp(&b.name)));
@@ -378,6 +386,12 @@ impl Label {
     }
 }
 
+/// A labeler's name on one line; `None` for an empty or too long one.
+fn sane_name(name: &str) -> Option<String> {
+    let name = plain_line(name);
+    (!name.is_empty() && name.chars().count() <= Label::MAX_NAME_CHARS).then_some(name)
+}
+
 /// One box around one thing, in fractions of the picture's width and height, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
@@ -391,6 +405,18 @@ pub struct Instance {
     pub width: f64,
     /// Height.
     pub height: f64,
+}
+
+impl Instance {
+    /// The part of the box that lies within the picture; `None` when nothing does or a number is no number.
+    fn within_picture(&self) -> Option<Self> {
+        let numbers = [self.confidence, self.left, self.top, self.width, self.height];
+        let (left, top) = (self.left.clamp(0.0, 1.0), self.top.clamp(0.0, 1.0));
+        let width = (self.left + self.width).clamp(0.0, 1.0) - left;
+        let height = (self.top + self.height).clamp(0.0, 1.0) - top;
+        let there = numbers.iter().all(|n| n.is_finite()) && width > 0.0 && height > 0.0;
+        there.then(|| Self { confidence: self.confidence.clamp(0.0, 100.0), left, top, width, height })
+    }
 }
 
 /// What an owner wrote about a photo.

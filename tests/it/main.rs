@@ -6,6 +6,7 @@
 )]
 
 mod aws;
+mod labeler;
 mod settings;
 mod store;
 mod telemetry;
