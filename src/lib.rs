@@ -19,6 +19,7 @@
 //! | [`error`] | what can go wrong for a visitor, and its status |
 
 pub mod catalog;
+pub mod darkroom;
 pub mod events;
 pub mod imaging;
 pub mod labeler;
