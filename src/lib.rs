@@ -21,6 +21,7 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod darkroom;
 pub mod events;
 pub mod imaging;
 pub mod labeler;

@@ -6,6 +6,7 @@
 )]
 
 mod aws;
+mod imaging;
 mod labeler;
 mod settings;
 mod store;
