@@ -1,1 +1,256 @@
-//! All SQL. One text of each statement for MySQL and SQLite.
+//! All SQL: one text for MySQL and SQLite, each statement written once. What the catalog does not list does not exist.
+//!
+//! Clauses that only MySQL needs stand in its executable comments `/*! */`, which SQLite skips. No clock is read here: time comes in as an argument.
+#![expect(clippy::disallowed_methods, reason = "this module is where SQL is allowed")]
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::{Connection as _, MySqlConnection, MySqlPool, SqliteConnection, SqlitePool, pool::PoolConnection};
+
+pub use self::{
+    connection::{Connection, PoolSize, Tls},
+    intake::Inserted,
+    outage::Outage,
+    schema::SchemaState,
+    timeline::{MAX_TERMS, WALKS, Walk},
+    totals::Totals,
+    work::Claimed,
+};
+
+/// How long a statement or transaction on MySQL may take, the wait for a connection apart.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Gives `$link`, the connection to either engine, to one expression.
+macro_rules! either {
+    ($kind:ident, $on:expr, $link:ident => $body:expr) => {
+        match $on {
+            $kind::MySql($link) => $body,
+            $kind::Sqlite($link) => $body,
+        }
+    };
+}
+
+/// Runs a statement in a [`Session`] and tells how many rows it matched.
+macro_rules! execute {
+    ($session:expr, $text:expr $(, $value:expr)* $(,)?) => {
+        either!(Session, $session, link =>
+            sqlx::query($text)$(.bind($value))*.execute(&mut **link).await.map(|done| done.rows_affected()))
+    };
+}
+
+/// Reads rows in a [`Session`]: `select!(session, fetch_all, Row, text, values...)`.
+macro_rules! select {
+    ($session:expr, $fetch:ident, $row:ty, $text:expr $(, $value:expr)* $(,)?) => {
+        either!(Session, $session, link =>
+            sqlx::query_as::<_, $row>($text)$(.bind($value))*.$fetch(&mut **link).await)
+    };
+}
+
+/// Runs a block that reads: `read!(catalog, "listing photos", |session| ...)`. The block ends in a `Result`.
+macro_rules! read {
+    ($catalog:expr, $doing:expr, |$session:ident| $body:expr) => {{
+        let outcome: anyhow::Result<_> = async {
+            let mut line = $catalog.reader().await?;
+            let patience = line.patience();
+            let done = tokio::time::timeout(patience, async {
+                let mut session = line.session();
+                let $session = &mut session;
+                let value: anyhow::Result<_> = async { $body }.await;
+                value
+            })
+            .await;
+            line.judge(done)
+        }
+        .await;
+        outcome.map_err(|error| $catalog.explained(error, $doing))
+    }};
+}
+
+/// Runs a block in a transaction, again when the engine says that trying again helps. The block ends in an `anyhow::Result`.
+macro_rules! transaction {
+    ($catalog:expr, $doing:expr, |$session:ident| $body:expr) => {{
+        let mut tries = $crate::catalog::outage::Tries::new();
+        loop {
+            let outcome: anyhow::Result<_> = async {
+                let mut line = $catalog.writer().await?;
+                let patience = line.patience();
+                let done = tokio::time::timeout(patience, async {
+                    let mut open = line.begin().await?;
+                    let value: anyhow::Result<_> = {
+                        let mut session = open.session();
+                        let $session = &mut session;
+                        async { $body }.await
+                    };
+                    let value = value?;
+                    open.commit().await?;
+                    anyhow::Ok(value)
+                })
+                .await;
+                line.judge(done)
+            }
+            .await;
+            match outcome {
+                Err(error) if tries.again(&error).await => {}
+                outcome => break outcome.map_err(|error| $catalog.explained(error, $doing)),
+            }
+        }
+    }};
+}
+
+mod adoption;
+mod connection;
+mod discards;
+mod grants;
+mod intake;
+mod outage;
+mod row;
+mod schema;
+mod terms;
+mod timeline;
+mod totals;
+mod work;
+
+/// The list of all photos and what is known about them. Cheap to clone; remembers nothing but its connections.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    pool: Pool,
+    /// Where the database is, for sentences.
+    place: String,
+    connection: Connection,
+}
+
+#[derive(Clone, Debug)]
+enum Pool {
+    MySql(MySqlPool),
+    /// SQLite lets one writer in at a time: ours queue for their one connection instead of polling the file's lock.
+    Sqlite {
+        readers: SqlitePool,
+        writer: SqlitePool,
+    },
+}
+
+/// A connection on loan from a pool.
+enum Line {
+    MySql(PoolConnection<sqlx::MySql>),
+    Sqlite(PoolConnection<sqlx::Sqlite>),
+}
+
+/// An open transaction; dropped without `commit` it is rolled back.
+enum Open<'line> {
+    MySql(sqlx::Transaction<'line, sqlx::MySql>),
+    Sqlite(sqlx::Transaction<'line, sqlx::Sqlite>),
+}
+
+/// A connection as statements use it, in or out of a transaction.
+enum Session<'line> {
+    MySql(&'line mut MySqlConnection),
+    Sqlite(&'line mut SqliteConnection),
+}
+
+impl Catalog {
+    /// The catalog at `connection`, with at most `size` connections. Connects only when first asked, so it also opens while the database is down.
+    ///
+    /// # Errors
+    /// When the folder of a SQLite file cannot be made.
+    pub fn open(connection: &Connection, size: PoolSize) -> anyhow::Result<Self> {
+        let pool = match connection {
+            Connection::Sqlite { path } => {
+                if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                    std::fs::create_dir_all(folder).with_context(|| {
+                        format!("the catalog's folder {} cannot be made; choose another or allow it", folder.display())
+                    })?;
+                }
+                let (readers, writer) = connection::sqlite_pools(path, size);
+                Pool::Sqlite { readers, writer }
+            }
+            Connection::MySql { .. } => Pool::MySql(connection::mysql_pool(connection, size)),
+        };
+        Ok(Self { pool, place: connection.place(), connection: connection.clone() })
+    }
+
+    /// Whether the database answers now.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        read!(self, "asking the database whether it is there", |session| {
+            execute!(session, "SELECT 1")?;
+            Ok(())
+        })
+    }
+
+    /// Closes all connections once they are returned.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::MySql(pool) => pool.close().await,
+            Pool::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+
+    async fn reader(&self) -> Result<Line, sqlx::Error> {
+        Ok(match &self.pool {
+            Pool::MySql(pool) => Line::MySql(pool.acquire().await?),
+            Pool::Sqlite { readers, .. } => Line::Sqlite(readers.acquire().await?),
+        })
+    }
+
+    async fn writer(&self) -> Result<Line, sqlx::Error> {
+        Ok(match &self.pool {
+            Pool::MySql(pool) => Line::MySql(pool.acquire().await?),
+            Pool::Sqlite { writer, .. } => Line::Sqlite(writer.acquire().await?),
+        })
+    }
+}
+
+impl Line {
+    /// SQLite cannot hang, only wait for its lock, which has a limit of its own.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::MySql(_) => PATIENCE,
+            Self::Sqlite(_) => Duration::from_secs(600),
+        }
+    }
+
+    fn session(&mut self) -> Session<'_> {
+        match self {
+            Self::MySql(line) => Session::MySql(&mut *line),
+            Self::Sqlite(line) => Session::Sqlite(&mut *line),
+        }
+    }
+
+    async fn begin(&mut self) -> Result<Open<'_>, sqlx::Error> {
+        Ok(match self {
+            Self::MySql(line) => Open::MySql(line.begin().await?),
+            Self::Sqlite(line) => Open::Sqlite(line.begin_with("BEGIN IMMEDIATE").await?),
+        })
+    }
+
+    /// Passes an outcome on; a connection that hangs or leads to a server that no longer takes writes is closed, not lent again.
+    fn judge<T>(mut self, done: Result<anyhow::Result<T>, tokio::time::error::Elapsed>) -> anyhow::Result<T> {
+        let outcome = done.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()));
+        if outcome.as_ref().is_err_and(outage::spoils_connection) {
+            match &mut self {
+                Self::MySql(line) => line.close_on_drop(),
+                Self::Sqlite(line) => line.close_on_drop(),
+            }
+        }
+        outcome
+    }
+}
+
+impl Open<'_> {
+    fn session(&mut self) -> Session<'_> {
+        match self {
+            Self::MySql(open) => Session::MySql(&mut *open),
+            Self::Sqlite(open) => Session::Sqlite(&mut *open),
+        }
+    }
+
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::MySql(open) => open.commit().await,
+            Self::Sqlite(open) => open.commit().await,
+        }
+    }
+}

@@ -69,9 +69,13 @@ impl Owner {
 impl FromStr for Owner {
     type Err = Malformed;
 
+    /// Refuses blanks at the ends and control characters: MySQL would take `ann` and `ann ` for one owner.
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        if text.is_empty() || text.chars().count() > Self::MAX_CHARS {
-            return Err(Malformed("an owner's id has 1 to 150 characters"));
+        let plain = text.trim() == text && !text.chars().any(char::is_control);
+        if text.is_empty() || text.chars().count() > Self::MAX_CHARS || !plain {
+            return Err(Malformed(
+                "an owner's id has 1 to 150 characters, no blanks at its ends, no control characters",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -320,8 +324,9 @@ impl FromStr for ObjectPath {
 pub struct Label {
     /// What it is, in English, as the labeler writes it: `Dog`.
     pub name: String,
-    /// How sure the labeler is, in percent, 0 to 100.
-    pub confidence: f64,
+    /// How sure the labeler is, in percent, 0 to 100; `None` for labels of an earlier app that kept none.
+    #[serde(default)]
+    pub confidence: Option<f64>,
     /// More general names: `Animal` for `Dog`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<String>,
@@ -338,33 +343,40 @@ impl Label {
     pub const MAX_NAME_CHARS: usize = 100;
     /// The most labels kept for one photo.
     pub const MAX_PER_PHOTO: usize = 100;
-
-    /// The most parents, and the most categories, kept for one label.
-    pub const MAX_RELATED: usize = 20;
     /// The most boxes kept for one label.
     pub const MAX_INSTANCES: usize = 100;
+    /// The most parents and the most categories kept for one label.
+    pub const MAX_PARENTS: usize = 20;
 
-    /// What a labeler returned, made safe to keep: finite confidences within 0 to 100, sane names, each once, surest first; boxes within
-    /// the picture; bounded in every number.
+    /// What a labeler returned, made safe to keep: finite confidences within 0 to 100, sane names, each once, surest first and those of
+    /// unknown confidence last; boxes within the picture; bounded in every number.
     pub fn tidy(labels: Vec<Self>) -> Vec<Self> {
         let mut kept: Vec<Self> = labels
             .into_iter()
             .filter_map(|mut label| {
                 label.name = sane_name(&label.name)?;
-                label.confidence = label.confidence.is_finite().then(|| label.confidence.clamp(0.0, 100.0))?;
+                label.confidence = match label.confidence {
+                    Some(percent) if !percent.is_finite() => return None,
+                    percent => percent.map(|percent| percent.clamp(0.0, 100.0)),
+                };
                 for related in [&mut label.parents, &mut label.categories] {
-                    *related = related.iter().filter_map(|name| sane_name(name)).take(Self::MAX_RELATED).collect();
+                    *related = related.iter().filter_map(|name| sane_name(name)).take(Self::MAX_PARENTS).collect();
                 }
                 label.instances =
                     label.instances.iter().filter_map(Instance::within_picture).take(Self::MAX_INSTANCES).collect();
                 Some(label)
             })
             .collect();
-        kept.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then_with(|| a.name.cmp(&b.name)));
+        kept.sort_by(|a, b| b.by_confidence().total_cmp(&a.by_confidence()).then_with(|| a.name.cmp(&b.name)));
         let mut seen = std::collections::HashSet::new();
         kept.retain(|label| seen.insert(label.name.to_lowercase()));
         kept.truncate(Self::MAX_PER_PHOTO);
         kept
+    }
+
+    /// The confidence for sorting: the unknown is below every known one.
+    pub fn by_confidence(&self) -> f64 {
+        self.confidence.unwrap_or(-1.0)
     }
 
     /// The names joined with `, ` as the course's column `labels` holds them, whole names only, at most `max_chars` characters.
@@ -576,7 +588,7 @@ pub struct Photo {
     pub media_type: MediaType,
     /// The original's size in bytes.
     pub bytes: u64,
-    /// The original's SHA-256; `None` until an adopted photo has been developed.
+    /// The original's SHA-256; `None` until an adopted photo has been developed, and for one whose bytes its owner has twice.
     pub sha256: Option<Sha256>,
     /// The name it came with.
     pub file_name: FileName,

@@ -1,0 +1,164 @@
+//! Telling a database that is away, full or busy from a mistake of ours, and what helps against each.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::{Catalog, Connection};
+
+/// How often a transaction is begun at most.
+const MAX_TRIES: u32 = 3;
+/// After this time no further try is begun.
+const BUDGET: Duration = Duration::from_secs(3);
+
+/// Why the database cannot serve now. Found with `error.downcast_ref::<Outage>()`; asking again later may help.
+#[derive(Debug, thiserror::Error)]
+pub enum Outage {
+    /// It is unreachable, refuses us, or is too busy: answer 503. The sentence says which.
+    #[error("{sentence}")]
+    Down {
+        /// What an operator can act on.
+        sentence: String,
+        /// What the driver said.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// Its disk is full: answer 507.
+    #[error("{sentence}")]
+    Full {
+        /// What an operator can act on.
+        sentence: String,
+        /// What the driver said.
+        #[source]
+        cause: sqlx::Error,
+    },
+}
+
+/// The driver's error number, or 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    MySql(u16),
+    Sqlite(i32),
+    Other,
+}
+
+impl Code {
+    pub(super) fn of(error: &sqlx::Error) -> Self {
+        let Some(error) = error.as_database_error() else { return Self::Other };
+        match error.try_downcast_ref::<MySqlDatabaseError>() {
+            Some(error) => Self::MySql(error.number()),
+            None => error.code().and_then(|code| code.parse().ok()).map_or(Self::Other, Self::Sqlite),
+        }
+    }
+
+    fn of_any(error: &anyhow::Error) -> Self {
+        error.downcast_ref().map_or(Self::Other, Self::of)
+    }
+
+    /// The server is a replica now: another one takes writes.
+    const fn is_read_only(self) -> bool {
+        matches!(self, Self::MySql(1290 | 1792 | 1836))
+    }
+
+    /// Deadlock, lock wait, SQLite's BUSY and LOCKED.
+    const fn is_contention(self) -> bool {
+        match self {
+            Self::MySql(number) => matches!(number, 1205 | 1213),
+            Self::Sqlite(number) => matches!(number & 0xff, 5 | 6),
+            Self::Other => false,
+        }
+    }
+
+    /// Somebody else wrote the same key in between; the next try sees it.
+    const fn is_taken_key(self) -> bool {
+        matches!(self, Self::MySql(1062) | Self::Sqlite(1555 | 2067))
+    }
+}
+
+/// Counts the tries of one transaction.
+pub(super) struct Tries {
+    begun: tokio::time::Instant,
+    count: u32,
+}
+
+impl Tries {
+    pub(super) fn new() -> Self {
+        Self { begun: tokio::time::Instant::now(), count: 1 }
+    }
+
+    /// Whether to try again after `error`; waits a little before it says yes, each caller differently long.
+    pub(super) async fn again(&mut self, error: &anyhow::Error) -> bool {
+        let code = Code::of_any(error);
+        let helps = code.is_contention() || code.is_read_only() || code.is_taken_key();
+        if !helps || self.count >= MAX_TRIES || self.begun.elapsed() >= BUDGET {
+            return false;
+        }
+        let mut jitter = [0];
+        let _ = getrandom::fill(&mut jitter);
+        tokio::time::sleep(Duration::from_millis(u64::from(self.count) * (10 + u64::from(jitter[0]) / 2))).await;
+        self.count += 1;
+        true
+    }
+}
+
+/// Whether the connection on which `error` came must not be used again.
+pub(super) fn spoils_connection(error: &anyhow::Error) -> bool {
+    let hung =
+        matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)));
+    hung || Code::of_any(error).is_read_only()
+}
+
+impl Catalog {
+    /// `error` with what was being done, as an [`Outage`] where it is one.
+    pub(super) fn explained(&self, error: anyhow::Error, doing: &'static str) -> anyhow::Error {
+        let error = match error.downcast::<sqlx::Error>() {
+            Ok(cause) => self.judged(cause),
+            Err(error) => error,
+        };
+        error.context(doing)
+    }
+
+    fn judged(&self, cause: sqlx::Error) -> anyhow::Error {
+        let place = &self.place;
+        let (user, database) = match &self.connection {
+            Connection::MySql { user, database, .. } => (user.as_str(), database.as_str()),
+            Connection::Sqlite { .. } => ("", ""),
+        };
+        let code = Code::of(&cause);
+        let sentence = match code {
+            Code::MySql(1044) => {
+                format!("user `{user}` may not use database `{database}` at {place}: `photo-gallery migrate` grants it")
+            }
+            Code::MySql(1045 | 1698) => {
+                format!("the database at {place} refuses user `{user}` with this password: check both")
+            }
+            Code::MySql(1049) => format!(
+                "there is no database `{database}` at {place}: run `photo-gallery migrate` with an account that may create it"
+            ),
+            Code::MySql(1040 | 1203 | 1226) => {
+                format!("the database at {place} has no connection left for user `{user}`")
+            }
+            Code::MySql(1021 | 1114) | Code::Sqlite(13) => {
+                return Outage::Full { sentence: format!("the disk of the database at {place} is full"), cause }.into();
+            }
+            Code::MySql(1053 | 1927 | 3168 | 4031) => format!("the database at {place} is shutting down"),
+            Code::Sqlite(14) => format!("the database file {place} cannot be opened: check the folder and its rights"),
+            Code::Sqlite(8 | 264 | 520 | 776 | 1032 | 1288 | 1544) => {
+                format!("the database file {place} cannot be written: check its rights")
+            }
+            Code::Sqlite(26) => format!("the file {place} is not a SQLite database"),
+            Code::Sqlite(number) if number & 0xff == 10 => format!("the disk under the database file {place} fails"),
+            code if code.is_read_only() => format!("the database at {place} takes no writes now"),
+            code if code.is_contention() => format!("the database at {place} is too busy"),
+            _ => match &cause {
+                sqlx::Error::PoolTimedOut => format!("no database answers at {place} in time"),
+                sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                    format!("the connection to the database at {place} broke")
+                }
+                sqlx::Error::Tls(reason) => format!("no encrypted connection to the database at {place}: {reason}"),
+                _ => return cause.into(),
+            },
+        };
+        Outage::Down { sentence, cause }.into()
+    }
+}
