@@ -1,6 +1,7 @@
 //! `/photos`: the timeline by day, filtered by label and search.
 
 use askama::Template;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Frame;
 
@@ -54,4 +55,60 @@ pub struct Gallery {
     pub further: bool,
     /// The largest upload in bytes, for the script that checks before sending.
     pub max_bytes: u64,
+}
+
+/// The shape of a picture as the style sheet knows it: width / height in twenty-fourths, within what a row can show.
+/// A square while the size is unknown.
+pub(super) fn shape(width: u32, height: u32) -> u32 {
+    if width == 0 || height == 0 {
+        return 24;
+    }
+    let (width, height) = (u64::from(width), u64::from(height));
+    let twenty_fourths = ((width * 24 + height / 2) / height).clamp(10, 84);
+    u32::try_from(twenty_fourths).unwrap_or(84)
+}
+
+impl Tile {
+    /// The number of its shape class, `r36` for 3:2.
+    fn shape(&self) -> u32 {
+        shape(self.width, self.height)
+    }
+
+    /// Whether the thumbnail may be too coarse for its tile on a dense screen.
+    fn is_wide(&self) -> bool {
+        self.shape() > 48
+    }
+}
+
+impl Gallery {
+    /// Whether this is the beginning of the unfiltered timeline.
+    fn whole(&self) -> bool {
+        self.label.is_none() && self.frame.q.is_empty() && !self.further
+    }
+
+    /// URL of the same search in all labels.
+    fn without_label(&self) -> String {
+        photos_url(None, &self.frame.q)
+    }
+
+    /// URL of the same label without the search.
+    fn without_q(&self) -> String {
+        photos_url(self.label.as_deref(), "")
+    }
+
+    /// URL of the first page of the same search.
+    fn newest(&self) -> String {
+        photos_url(self.label.as_deref(), &self.frame.q)
+    }
+}
+
+/// URL of the newest photos with a label and a search, each where given.
+fn photos_url(label: Option<&str>, q: &str) -> String {
+    let fields = [("label", label.unwrap_or_default()), ("q", q)];
+    let query: Vec<String> = fields
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .collect();
+    if query.is_empty() { "/photos".to_owned() } else { format!("/photos?{}", query.join("&")) }
 }

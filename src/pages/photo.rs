@@ -73,3 +73,10 @@ pub struct PhotoPage {
     /// URL of the next older photo's page.
     pub older: Option<String>,
 }
+
+impl PhotoPage {
+    /// The number of its shape class, as in the timeline.
+    fn shape(&self) -> u32 {
+        super::gallery::shape(self.width, self.height)
+    }
+}
