@@ -214,7 +214,11 @@ fn naming_a_setting_of_a_back_end_chooses_it_over_weaker_places() {
     let place = Place::new().set("PHOTOS_BUCKET", "my-photos").set("GALLERY__STORE", "disk");
     assert!(matches!(place.settings().store, Store::Disk));
     let place = Place::new().file("labeler = \"none\"").set("GALLERY__LABELER__REKOGNITION__MAX_LABELS", "5");
-    assert!(matches!(place.settings().labeler, Labeler::Rekognition(_)));
+    let loaded = place.loaded();
+    assert!(matches!(loaded.settings.labeler, Labeler::Rekognition(_)));
+    let remark =
+        format!("# environment GALLERY__LABELER__REKOGNITION__MAX_LABELS, over file {}", place.path().display());
+    assert!(loaded.to_string().contains(&remark), "{loaded}");
 }
 
 #[test]
