@@ -80,8 +80,8 @@ impl Refusal {
     }
 }
 
-/// The places that settings are read from, as values, so that tests need no process of their own.
-#[derive(Clone, Debug, Default)]
+/// The places that settings are read from, as values, so that tests need no process of their own. No `Debug`: environments hold secrets.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file that `--config` names; it must be there.
     pub config: Option<PathBuf>,
@@ -115,6 +115,16 @@ impl Settings {
         layers.push(environment.course);
         layers.push(environment.gallery);
         force::settle(layers, environment.notices)
+    }
+
+    /// The folder of [`Store::Disk`].
+    pub fn photo_folder(&self) -> PathBuf {
+        self.data.join("photos")
+    }
+
+    /// The file of [`Catalog::Sqlite`].
+    pub fn catalog_file(&self) -> PathBuf {
+        self.data.join("catalog.db")
     }
 
     /// All settings, in the order in which they are listed.

@@ -131,3 +131,27 @@ where
         writeln!(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{panic, sync::Arc};
+
+    use super::{Format, panicked, subscriber};
+
+    #[test]
+    fn a_panic_is_one_event_on_one_line() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        let writer = Arc::new(file.reopen().expect("the file is there"));
+        let lines = subscriber(Format::Text { coloured: false }, "info", writer).expect("the filter is right");
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(panicked));
+        let result = tracing::subscriber::with_default(lines, || panic::catch_unwind(|| panic!("first\nsecond")));
+        panic::set_hook(hook);
+
+        assert!(result.is_err());
+        let text = std::fs::read_to_string(file.path()).expect("the file is there");
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        assert!(text.contains(r"ERROR photo_gallery::telemetry: panic: first\nsecond location="), "{text:?}");
+        assert!(text.contains("src/telemetry.rs:"), "{text:?}");
+    }
+}

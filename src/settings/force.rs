@@ -126,8 +126,11 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
     for setting in Settings::all().filter(|setting| chosen.against(setting).is_none()) {
         let line = match (chosen.0.get(setting.name), given.remove(setting.name)) {
             (Some((word, origin)), given) => {
-                let over = given.map(|(_, over)| over).unwrap_or_default();
                 let word = Value::from(word.as_str());
+                let over = given.map_or_else(Vec::new, |(given, mut over)| {
+                    over.extend((given.value != word).then_some(given.origin));
+                    over
+                });
                 let path = format!("{}.{}.", setting.name, word.as_str().unwrap_or_default());
                 let detailed = Settings::all().any(|other| other.name.starts_with(&path));
                 if !detailed {

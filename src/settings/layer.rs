@@ -49,7 +49,7 @@ fn proposal(wrong: &str, names: impl Iterator<Item = String>) -> String {
         .min()
         .filter(|(distance, name)| *distance * 3 <= name.len())
         .map_or_else(
-            || "; `photo-gallery settings` lists them all".to_owned(),
+            || "; `photo-gallery settings --markdown` lists them all".to_owned(),
             |(_, name)| format!("; did you mean {name}?"),
         )
 }

@@ -1,0 +1,85 @@
+//! The names that a user of the course's app already has.
+
+use super::*;
+
+#[test]
+fn the_courses_names_bring_up_its_bucket_and_database() {
+    let loaded = course().loaded();
+    let settings = &loaded.settings;
+    assert_eq!(s3(settings).bucket, "my-photos");
+    let mysql = mysql(settings);
+    assert_eq!(mysql.host, "edx-photos-db.example.us-west-2.rds.amazonaws.com");
+    assert_eq!((mysql.user.as_str(), mysql.database.as_str()), ("web_user", "Photos"));
+    assert_eq!(mysql.password.as_ref().map(ExposeSecret::expose_secret), Some("a%40b&c@d/e:f#g?h i\"j'k"));
+    assert_eq!(settings.server.secret.as_ref().map(ExposeSecret::expose_secret), Some("something11"));
+    assert_eq!(settings.server.base_url.as_deref(), Some("https://photos.example.org"));
+    assert_eq!(settings.server.bind.to_string(), "0.0.0.0");
+    assert_eq!(settings.server.port, 5000);
+    assert_eq!(settings.aws.region.as_deref(), Some("us-east-1"));
+    assert!(matches!(settings.labeler, Labeler::Rekognition(_)));
+
+    assert_eq!(loaded.origin("store"), Some(&Origin::Course("PHOTOS_BUCKET")));
+    assert_eq!(loaded.origin("catalog.mysql.host"), Some(&Origin::Course("DATABASE_HOST")));
+    assert_eq!(loaded.origin("aws.region"), Some(&Origin::Course("AWS_DEFAULT_REGION")));
+    assert_eq!(loaded.origin("labeler"), Some(&Origin::Implied("PHOTOS_BUCKET")));
+}
+
+#[test]
+fn photos_bucket_alone_means_s3_and_rekognition_in_us_west_2() {
+    let settings = Place::new().set("PHOTOS_BUCKET", "my-photos").settings();
+    assert_eq!(s3(&settings).bucket, "my-photos");
+    assert!(matches!(settings.labeler, Labeler::Rekognition(_)));
+    assert!(matches!(settings.catalog, Catalog::Sqlite));
+    assert_eq!(settings.aws.region.as_deref(), Some("us-west-2"));
+    assert_eq!(settings.server.bind.to_string(), "0.0.0.0");
+}
+
+#[test]
+fn database_host_alone_means_mysql() {
+    let settings = Place::new().set("DATABASE_HOST", "10.1.3.7").settings();
+    assert_eq!(mysql(&settings).host, "10.1.3.7");
+    assert!(matches!(settings.store, Store::Disk));
+    assert!(matches!(settings.labeler, Labeler::Builtin(_)));
+    assert_eq!(settings.aws.region.as_deref(), Some("us-west-2"));
+    assert_eq!(settings.server.bind.to_string(), "0.0.0.0");
+}
+
+#[test]
+fn what_the_course_implies_gives_way_to_what_anybody_says() {
+    let settings =
+        course().file("labeler = \"none\"\nserver.bind = \"10.1.1.5\"\naws.region = \"eu-west-1\"").settings();
+    assert!(matches!(settings.labeler, Labeler::None));
+    assert_eq!(settings.server.bind.to_string(), "10.1.1.5");
+    assert_eq!(settings.aws.region.as_deref(), Some("us-east-1"), "a variable is stronger than the file");
+
+    let settings = course().set("GALLERY__STORE__S3__BUCKET", "other-photos").settings();
+    assert!(matches!(settings.labeler, Labeler::Rekognition(_)), "another bucket is still a bucket");
+    let settings = Place::new().set("PHOTOS_BUCKET", "my-photos").set("GALLERY__STORE", "disk").settings();
+    assert!(matches!(settings.labeler, Labeler::Builtin(_)), "a bucket that is not in force implies nothing");
+    assert_eq!(settings.server.bind.to_string(), "127.0.0.1");
+}
+
+#[test]
+fn aws_region_counts_before_aws_default_region() {
+    let place = Place::new().set("AWS_DEFAULT_REGION", "us-east-1").set("AWS_REGION", "eu-central-1");
+    let loaded = place.set("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").loaded();
+    assert_eq!(loaded.settings.aws.region.as_deref(), Some("eu-central-1"));
+    assert_eq!(loaded.settings.aws.endpoint.as_deref(), Some("http://127.0.0.1:4566"));
+    assert_eq!(
+        loaded.notices,
+        ["aws.region: environment AWS_REGION counts, and environment AWS_DEFAULT_REGION says something else"]
+    );
+}
+
+#[test]
+fn variables_without_effect_are_not_passed_over_in_silence() {
+    let notices = course().loaded().notices.join("\n");
+    for variable in ["COGNITO_POOL_ID", "COGNITO_CLIENT_ID", "COGNITO_CLIENT_SECRET", "COGNITO_DOMAIN"] {
+        let sentence = format!("{variable} has no effect yet: this version has no accounts (identity is none)");
+        assert!(notices.contains(&sentence), "{notices}");
+    }
+    assert!(!notices.contains("hush"), "{notices}");
+    assert!(notices.contains("everybody who can reach the port"), "{notices}");
+    assert!(notices.contains("server.secret has fewer than 16 characters"), "{notices}");
+    assert_eq!(Place::new().loaded().notices, [""; 0]);
+}
