@@ -61,7 +61,7 @@ fn labels(answer: DetectLabelsOutput) -> Vec<Label> {
     let name = |name: Option<String>| name.filter(|name| !name.is_empty());
     let label = |label: types::Label| Label {
         name: label.name.unwrap_or_default(),
-        confidence: label.confidence.map_or(f64::NAN, f64::from),
+        confidence: Some(label.confidence.map_or(f64::NAN, f64::from)),
         parents: label.parents.into_iter().flatten().filter_map(|parent| name(parent.name)).collect(),
         categories: label.categories.into_iter().flatten().filter_map(|category| name(category.name)).collect(),
         instances: label.instances.into_iter().flatten().filter_map(|found| instance(&found)).collect(),

@@ -46,7 +46,7 @@ pub fn fuse(
         let confidence = probability(word);
         if confidence >= threshold {
             let label = labels.entry(&word.name).or_insert_with(|| label(word));
-            label.confidence = label.confidence.max(confidence);
+            label.confidence = Some(label.by_confidence().max(confidence));
         }
     }
 
@@ -65,21 +65,21 @@ pub fn fuse(
             continue;
         }
         let (_, object) = objects.entry(&word.name).or_insert_with(|| (word, label(word)));
-        object.confidence = object.confidence.max(confidence);
+        object.confidence = Some(object.by_confidence().max(confidence));
         object.instances.push(instance(detection));
     }
 
     for (name, (word, object)) in objects {
         let seen = labels.entry(name).or_insert_with(|| label(word));
-        seen.confidence = noisy_or(seen.confidence, object.confidence);
+        let confidence = noisy_or(seen.confidence.unwrap_or(0.0), object.confidence.unwrap_or(0.0));
+        seen.confidence = Some(confidence);
         seen.instances = object.instances;
-        let confidence = seen.confidence;
         for parent in &word.parents {
             let label = labels.entry(parent).or_insert_with(|| match vocabulary.word(parent) {
                 Some(word) => label(word),
                 None => label(&Word { name: parent.clone(), parents: Vec::new(), members: word.members.clone() }),
             });
-            label.confidence = label.confidence.max(confidence);
+            label.confidence = Some(label.by_confidence().max(confidence));
         }
     }
     Label::tidy(labels.into_values().collect())
@@ -101,7 +101,7 @@ fn contradicts(sure: &Word, object: &Word) -> bool {
 fn label(word: &Word) -> Label {
     Label {
         name: word.name.clone(),
-        confidence: 0.0,
+        confidence: None,
         parents: word.parents.clone(),
         categories: word.categories(),
         instances: Vec::new(),
