@@ -152,7 +152,9 @@ pub enum Undeveloped {
         max: u32,
     },
     /// More work than [`Limits::max_scan_blocks`].
-    #[error("The JPEG is stored in too many passes to be decoded in reasonable time; please save it again as an ordinary JPEG.")]
+    #[error(
+        "The JPEG is stored in too many passes to be decoded in reasonable time; please save it again as an ordinary JPEG."
+    )]
     TooManyScans,
     /// More memory than [`Limits::max_working_bytes`].
     #[error(
@@ -242,11 +244,8 @@ fn develop_as(media_type: MediaType, original: &[u8], limits: &Limits) -> Result
     let orientation = if negative.upright { 1 } else { notes.orientation };
     let display = colour::to_srgb(negative.sheet, negative.icc.as_deref()).turned(orientation);
     let thumb = display.within(Rendition::Thumb.longest_side().unwrap_or(u32::MAX));
-    let (width, height) = if orientation >= 5 {
-        (negative.height, negative.width)
-    } else {
-        (negative.width, negative.height)
-    };
+    let (width, height) =
+        if orientation >= 5 { (negative.height, negative.width) } else { (negative.width, negative.height) };
     let thumbhash = prints::thumbhash(&thumb);
     Ok(Renditions {
         developed: Developed { width, height, thumbhash, taken: notes.taken, details: notes.details },

@@ -19,14 +19,21 @@
 //! | [`photo`] | the words of the domain; pure |
 //! | [`error`] | what can go wrong for a visitor, and its status |
 
+pub mod album;
+pub mod app;
 pub mod catalog;
 pub mod cli;
+pub mod commands;
 pub mod darkroom;
+pub mod error;
 pub mod events;
 pub mod imaging;
+pub mod import;
 pub mod labeler;
 pub mod pages;
 pub mod photo;
+pub mod server;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod worker;

@@ -8,6 +8,7 @@ use std::{
 use clap::Parser as _;
 use photo_gallery::{
     cli::{Cli, Command},
+    commands,
     settings::{self, LogFormat, Settings, Sources},
     telemetry,
 };
@@ -36,13 +37,8 @@ fn main() -> ExitCode {
         for notice in &loaded.notices {
             tracing::warn!("{notice}");
         }
-        run(&cli.command())
+        commands::run(&cli.command(), loaded.settings)
     }))
-}
-
-/// Does what the command line asks for, until it is done.
-fn run(command: &Command) -> anyhow::Result<()> {
-    anyhow::bail!("this build cannot do {command:?} yet")
 }
 
 /// Writes to standard output; a reader that has seen enough is no error.

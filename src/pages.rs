@@ -1,11 +1,126 @@
-//! The pages: the table of all URLs, and what every page shares.
+//! The pages: the table of all URLs, who the visitor is, and what every page shares.
+//!
+//! The same URL answers a person with HTML and a program that sends `Accept: application/json` with JSON.
+
+use std::{future::Ready, panic::AssertUnwindSafe, sync::Arc};
+
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::header::{self, Accept, Header, HeaderValue},
+    web,
+};
+use askama::Template;
+use futures_util::{FutureExt, future::LocalBoxFuture};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{album::Album, error::Error, photo::Owner};
 
 pub mod assets;
 pub mod gallery;
+pub mod health;
+pub mod json;
 pub mod labels;
+pub mod media;
 pub mod photo;
 pub mod problem;
 pub mod upload;
+
+/// Who may ask for a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone, without being known: nothing of any owner is behind it.
+    Anyone,
+    /// A visitor, who gets at their own photos only.
+    Visitor,
+    /// The bearer of a signed link.
+    Link,
+}
+
+/// A line of the URL table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET` (which answers HEAD too) or `POST`.
+    pub method: &'static str,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// Who may ask.
+    pub access: Access,
+}
+
+macro_rules! table {
+    ($($path:literal { $($method:ident $access:ident $handler:path),+ $(,)? })+) => {
+        /// Every URL there is.
+        pub const ROUTES: &[Route] = &[$($(Route { method: stringify!($method), path: $path, access: Access::$access }),+),+];
+
+        /// Makes the server answer the table's URLs.
+        pub fn routes(config: &mut web::ServiceConfig) {
+            $(config.service(
+                web::resource($path)$(.route(table!(@route $method).to(Caught($handler))))+.default_service(web::to(problem::method_not_allowed)),
+            );)+
+            config.default_service(web::to(problem::not_found));
+        }
+    };
+    (@route GET) => { web::route().guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head())) };
+    (@route POST) => { web::post() };
+}
+
+table! {
+    "/"                         { GET Anyone gallery::root }
+    "/ping"                     { GET Anyone health::ping }
+    "/favicon.ico"              { GET Anyone assets::favicon }
+    "/static/{name}"            { GET Anyone assets::serve }
+    "/media/{path:.*}"          { GET Link media::serve }
+    "/upload"                   { GET Visitor upload::form }
+    "/labels"                   { GET Visitor labels::list }
+    "/photos"                   { GET Visitor gallery::list, POST Visitor upload::receive }
+    "/photos/{id}"              { GET Visitor photo::show }
+    "/photos/{id}/description"  { POST Visitor photo::describe }
+    "/photos/{id}/delete"       { POST Visitor photo::delete }
+    "/photos/{id}/{rendition}"  { GET Visitor photo::rendition }
+}
+
+/// A handler whose panic is a failure of its one request.
+#[derive(Clone)]
+struct Caught<H>(H);
+
+impl<H: Handler<Args>, Args: 'static> Handler<Args> for Caught<H> {
+    type Output = Result<H::Output, Error>;
+    type Future = LocalBoxFuture<'static, Self::Output>;
+
+    fn call(&self, args: Args) -> Self::Future {
+        let answering = AssertUnwindSafe(self.0.call(args)).catch_unwind();
+        answering.map(|done| done.map_err(|_| Error::Internal(anyhow::anyhow!("a page panicked")))).boxed_local()
+    }
+}
+
+/// What the pages need; one for all threads of the server.
+pub struct Site {
+    /// What the app does.
+    pub album: Arc<Album>,
+    /// What uploads are held to.
+    pub uploads: upload::Bounds,
+    /// Cancelled when this instance is about to stop.
+    pub draining: CancellationToken,
+}
+
+/// The one who asks. A handler that takes a visitor is private: it reaches this owner's photos only.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Whose photos these are.
+    pub owner: Owner,
+}
+
+impl FromRequest for Visitor {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    /// Without accounts every visitor is the one owner `anonymous`.
+    fn from_request(_request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        std::future::ready(Ok(Self { owner: Owner::anonymous() }))
+    }
+}
 
 /// What the frame around every page shows.
 #[derive(Clone, Debug, Default)]
@@ -14,4 +129,74 @@ pub struct Frame {
     pub q: String,
     /// How many photos the visitor has; `None` where that is not known (error pages).
     pub photos: Option<u64>,
+}
+
+impl Frame {
+    /// The frame for a visitor.
+    async fn of(site: &Site, visitor: &Visitor) -> Result<Self, Error> {
+        let totals = site.album.totals(&visitor.owner).await?;
+        Ok(Self { q: String::new(), photos: Some(totals.photos) })
+    }
+}
+
+/// The parameter `name` of the path; the routes see to it that it is there.
+fn parameter<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
+    request.match_info().get(name).unwrap_or_default()
+}
+
+/// Whether the request prefers JSON to HTML.
+fn prefers_json(request: &HttpRequest) -> bool {
+    let Ok(accept) = Accept::parse(request) else { return false };
+    accept
+        .ranked()
+        .iter()
+        .find_map(|range| {
+            match (range.type_().as_str(), range.subtype().as_str(), range.suffix().map(|s| s.as_str())) {
+                ("application", "json", _) | ("application", "problem", Some("json")) => Some(true),
+                ("text", "html" | "*", _) | ("application", "xhtml", _) | ("*", "*", _) => Some(false),
+                _ => None,
+            }
+        })
+        .unwrap_or(false)
+}
+
+/// A page that must not be kept by caches: it is private and holds links that expire.
+fn page(template: &impl Template) -> Result<HttpResponse, Error> {
+    page_with_status(template, 200)
+}
+
+fn page_with_status(template: &impl Template, status: u16) -> Result<HttpResponse, Error> {
+    let html =
+        template.render().map_err(|cause| Error::Internal(anyhow::Error::new(cause).context("rendering a page")))?;
+    Ok(HttpResponse::build(code(status))
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::VARY, "Accept, Cookie"))
+        .body(html))
+}
+
+fn json_with_status(value: &impl serde::Serialize, status: u16) -> HttpResponse {
+    HttpResponse::build(code(status))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::VARY, "Accept, Cookie"))
+        .json(value)
+}
+
+fn code(status: u16) -> actix_web::http::StatusCode {
+    actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The answer that sends a browser on to `url`.
+fn see_other(url: &str) -> Result<HttpResponse, Error> {
+    let location = HeaderValue::from_str(url)
+        .map_err(|cause| Error::Internal(anyhow::Error::new(cause).context("redirecting")))?;
+    Ok(HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, location))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish())
+}
+
+/// `text` as one value in a query string.
+fn query_value(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -224,6 +224,8 @@ section! {
         max_pixels: u64, Kind::Whole(1, 1_000_000_000), or(100_000_000);
         /// The longest side of a picture, in pixels.
         max_side: u32, Kind::Whole(1, 65_535), or(32_768);
+        /// The largest request, in bytes: 500 MB. Browsers with scripts send each file by itself; this bounds a form of many.
+        max_request_bytes: u64, Kind::Whole(1, 50_000_000_000), or(500_000_000);
         /// The most files in one request.
         max_files: usize, Kind::Whole(1, 1000), or(100);
         /// The most pictures that wait to be developed; more are answered 503 with `Retry-After`.
@@ -339,9 +341,9 @@ section! {
         /// The URL of the server that speaks Rekognition's protocol, when it is not `aws.endpoint`.
         endpoint: Option<String>, Kind::Endpoint, optional;
         /// The most labels of one photo.
-        max_labels: u32, Kind::Whole(1, 100), or(10);
+        max_labels: u16, Kind::Whole(1, 100), or(10);
         /// The least confidence, in percent.
-        min_confidence: f64, Kind::Percent, or(70.0);
+        min_confidence: f32, Kind::Percent, or(70.0);
     }
 }
 

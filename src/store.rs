@@ -1,6 +1,10 @@
 //! The seam behind which the bytes of photos live: a folder, or an S3 bucket. Knows paths and types, nothing of owners or rows.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
@@ -14,7 +18,7 @@ use crate::photo::{FileName, MediaType, ObjectPath};
 mod disk;
 mod s3;
 
-pub use disk::{Disk, Media};
+pub use disk::Disk;
 pub use s3::S3;
 
 /// Tells the time. Stores are given it when they are made, so that tests can move it.
@@ -86,6 +90,19 @@ fn bounded(expiry: Duration) -> TimeDelta {
 /// What must be escaped in one segment of a URL: everything but RFC 3986's unreserved characters, which no proxy rewrites.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What a signed link of the gallery's own leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// The file; it may have been deleted since the link was made.
+    pub file: PathBuf,
+    /// The type to answer with.
+    pub media_type: MediaType,
+    /// What the browser should do with it.
+    pub disposition: Disposition,
+    /// When the link stops working.
+    pub expires: DateTime<Utc>,
+}
+
 /// Where photo bytes live. All methods may be called at once from many tasks; one conformance suite (`tests/it/store.rs`) runs on every variant.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -106,6 +123,13 @@ pub trait Store: Send + Sync {
     /// within one rounded window gives the same URL, so that browsers can cache. The answer carries `media_type` and `disposition`.
     async fn link(&self, path: &ObjectPath, media_type: MediaType, disposition: &Disposition)
     -> anyhow::Result<String>;
+
+    /// What a link made by [`Store::link`] leads to when it leads to the gallery itself, given the part of its path after `/media/` and
+    /// its query, both as they came in the request, still percent-encoded; `None` when either was changed by as much as a byte, when it has expired, or when this store's links lead elsewhere.
+    fn media(&self, path: &str, query: &str) -> Option<Media> {
+        let _ = (path, query);
+        None
+    }
 }
 
 /// Writes, reads and deletes a small object under `renditions/`, where no upload is announced.

@@ -62,8 +62,7 @@ fn is_nearly_srgb(profile: &ColorProfile) -> bool {
 fn transformed(sheet: &Sheet, profile: &ColorProfile, layout: Layout) -> Option<Sheet> {
     let options =
         TransformOptions { rendering_intent: RenderingIntent::RelativeColorimetric, ..TransformOptions::default() };
-    let transform =
-        profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
+    let transform = profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
     let mut pixels = vec![0; sheet.width as usize * sheet.height as usize * 3];
     transform.transform(&sheet.pixels, &mut pixels).ok()?;
     Some(Sheet { width: sheet.width, height: sheet.height, tone: Tone::Rgb, pixels })

@@ -94,7 +94,11 @@ fn flattened(colour: ColorType, mut pixels: Vec<u8>) -> (Tone, Vec<u8>) {
             u8::try_from(rounded).unwrap_or(u8::MAX)
         }),
         4 => narrowed::<4>(&mut pixels, |bytes| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255; not a number becomes 0")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "0 to 255; not a number becomes 0"
+            )]
             let byte = (f32::from_ne_bytes(bytes).clamp(0.0, 1.0) * 255.0).round() as u8;
             byte
         }),

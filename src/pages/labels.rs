@@ -1,11 +1,14 @@
 //! `/labels`: everything that was found in the visitor's photos, with counts.
 
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use serde::Serialize;
 
-use super::Frame;
+use super::{Frame, Site, Visitor, gallery::label_url, json_with_status, prefers_json};
+use crate::error::Error;
 
 /// A label and how many photos have it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Counted {
     /// `Dog`.
     pub name: String,
@@ -23,4 +26,20 @@ pub struct Labels {
     pub frame: Frame,
     /// Most frequent first.
     pub labels: Vec<Counted>,
+}
+
+/// The labels in JSON.
+#[derive(Serialize)]
+struct Listing {
+    labels: Vec<Counted>,
+}
+
+/// All labels with counts.
+pub async fn list(request: HttpRequest, site: web::Data<Site>, visitor: Visitor) -> Result<HttpResponse, Error> {
+    let totals = site.album.label_totals(&visitor.owner).await?;
+    let labels = totals.into_iter().map(|(name, photos)| Counted { url: label_url(&name), name, photos }).collect();
+    if prefers_json(&request) {
+        return Ok(json_with_status(&Listing { labels }, 200));
+    }
+    super::page(&Labels { frame: Frame::of(&site, &visitor).await?, labels })
 }

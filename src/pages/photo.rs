@@ -1,16 +1,30 @@
 //! `/photos/{id}`: one photo, what is in it, and what its owner can do with it.
 
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use askama::Template;
+use serde::Deserialize;
 
-use super::Frame;
+use super::{
+    Frame, Site, Visitor,
+    gallery::{Picture, label_url, whole},
+    json::PhotoJson,
+    json_with_status, page_with_status, parameter, prefers_json, see_other,
+};
+use crate::{
+    error::{Error, Kind, Refusal},
+    photo::{Description, Details, Label, Photo, PhotoId, Rendition},
+};
+
+/// The largest body of a description, in bytes: every character escaped to the utmost.
+const MAX_FORM_BYTES: usize = Description::MAX_CHARS * 12 + 1024;
 
 /// A label with its bar.
 #[derive(Clone, Debug)]
 pub struct LabelBar {
     /// `Dog`.
     pub name: String,
-    /// Whole percent, 0 to 100.
-    pub percent: u8,
+    /// Whole percent, 0 to 100; `None` for labels adopted from an earlier app, which kept no confidence.
+    pub percent: Option<u8>,
     /// How many boxes; 0 when the labeler gave none.
     pub count: usize,
     /// More general names joined with `, `; may be empty.
@@ -79,4 +93,208 @@ impl PhotoPage {
     fn shape(&self) -> u32 {
         super::gallery::shape(self.width, self.height)
     }
+}
+/// The photo that the path names. A malformed id is like an unknown one.
+async fn asked_for(request: &HttpRequest, site: &Site, visitor: &Visitor) -> Result<Photo, Error> {
+    let id: PhotoId = parameter(request, "id").parse().map_err(|_| Error::NotFound)?;
+    site.album.photo(&visitor.owner, id).await
+}
+
+/// One photo.
+pub async fn show(request: HttpRequest, site: web::Data<Site>, visitor: Visitor) -> Result<HttpResponse, Error> {
+    let photo = asked_for(&request, &site, &visitor).await?;
+    if prefers_json(&request) {
+        return Ok(json_with_status(&PhotoJson::one(&site, &photo).await?, 200));
+    }
+    page(&site, &visitor, &photo, None).await
+}
+
+/// The page of a photo; `refused` holds a description that was not taken, and why.
+async fn page(
+    site: &Site,
+    visitor: &Visitor,
+    photo: &Photo,
+    refused: Option<(String, Refusal)>,
+) -> Result<HttpResponse, Error> {
+    let labels = site.album.labels(&[photo.id]).await?.remove(&photo.id).unwrap_or_default();
+    let neighbours = site.album.neighbours(photo).await?;
+    let display = match photo.developed {
+        Some(_) => site.album.link(photo, Rendition::Display).await?,
+        None => String::new(),
+    };
+    let picture = Picture::of(photo);
+    let url = |id: PhotoId| format!("/photos/{id}");
+    let status = refused.as_ref().map_or(200, |(_, refusal)| refusal.kind.status());
+    let (description, description_problem) = match refused {
+        Some((text, refusal)) => (text, Some(refusal.detail)),
+        None => (photo.description.as_str().to_owned(), None),
+    };
+    let template = PhotoPage {
+        frame: Frame::of(site, visitor).await?,
+        id: photo.id.to_string(),
+        file_name: photo.file_name.as_str().to_owned(),
+        display,
+        width: picture.width,
+        height: picture.height,
+        thumbhash: picture.thumbhash,
+        colour: picture.colour,
+        alt: picture.alt,
+        state: picture.state,
+        problem: photo.problem.clone(),
+        date: photo.shown_at().format("%A, %-d %B %Y, %H:%M").to_string(),
+        taken: photo.developed.as_ref().is_some_and(|d| d.taken.is_some()),
+        description,
+        description_problem,
+        labels: labels.iter().map(bar).collect(),
+        facts: facts(photo),
+        newer: neighbours.newer.map(url),
+        older: neighbours.older.map(url),
+    };
+    page_with_status(&template, status)
+}
+
+fn bar(label: &Label) -> LabelBar {
+    LabelBar {
+        name: label.name.clone(),
+        percent: label.confidence.map(|percent| whole(percent, 100)),
+        count: label.instances.len(),
+        parents: label.parents.join(", "),
+        boxes: label.instances.iter().map(|i| [i.left, i.top, i.width, i.height].map(|part| part * 100.0)).collect(),
+        url: label_url(&label.name),
+    }
+}
+
+fn facts(photo: &Photo) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut say = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| Fact { name, value }));
+    let details = photo.developed.as_ref().map(|d| d.details.clone()).unwrap_or_default();
+    say("Camera", details.camera.clone());
+    say("Lens", details.lens.clone());
+    say("Exposure", exposure(&details));
+    say("Place", place(&details));
+    say(
+        "Size",
+        photo.developed.as_ref().map(|d| {
+            let megapixels = f64::from(d.width) * f64::from(d.height) / 1e6;
+            format!("{} × {} px, {megapixels:.1} MP", d.width, d.height)
+        }),
+    );
+    say("File", Some(format!("{}, {}", photo.media_type.extension().to_uppercase(), byte_size(photo.bytes))));
+    say("Uploaded", Some(photo.created_at.format("%-d %B %Y, %H:%M UTC").to_string()));
+    facts
+}
+
+/// `1/250 s, f/2.8, ISO 400, 50 mm`.
+fn exposure(details: &Details) -> Option<String> {
+    let time = details.exposure_seconds.map(|s| if s < 0.4 { format!("1/{:.0} s", 1.0 / s) } else { format!("{s} s") });
+    let parts = [
+        time,
+        details.f_number.map(|f| format!("f/{f}")),
+        details.iso.map(|iso| format!("ISO {iso}")),
+        details.focal_length_mm.map(|mm| format!("{mm} mm")),
+    ];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// `47.3769° N, 8.5417° E, 408 m`.
+fn place(details: &Details) -> Option<String> {
+    let (latitude, longitude) = details.latitude.zip(details.longitude)?;
+    let (north, east) = (if latitude < 0.0 { 'S' } else { 'N' }, if longitude < 0.0 { 'W' } else { 'E' });
+    let height = details.altitude_m.map(|metres| format!(", {metres:.0} m")).unwrap_or_default();
+    Some(format!("{:.4}° {north}, {:.4}° {east}{height}", latitude.abs(), longitude.abs()))
+}
+
+/// Bytes as people say them, in powers of ten: `8.3 MB`.
+fn byte_size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}
+
+/// The field of the description's form, or the member of its JSON.
+#[derive(Deserialize)]
+struct DescriptionForm {
+    description: String,
+}
+
+/// Writes the description.
+pub async fn describe(
+    request: HttpRequest,
+    site: web::Data<Site>,
+    visitor: Visitor,
+    body: web::Payload,
+) -> Result<HttpResponse, Error> {
+    let photo = asked_for(&request, &site, &visitor).await?;
+    let text = description_of(&request, &site, body).await?;
+    let description: Description = match text.parse() {
+        Ok(description) => description,
+        Err(malformed) => {
+            let refusal = Refusal { kind: Kind::Content, detail: format!("{malformed}.") };
+            return if prefers_json(&request) {
+                Err(refusal.into())
+            } else {
+                page(&site, &visitor, &photo, Some((text, refusal))).await
+            };
+        }
+    };
+    site.album.describe(&visitor.owner, photo.id, &description).await?;
+    if prefers_json(&request) {
+        let photo = site.album.photo(&visitor.owner, photo.id).await?;
+        return Ok(json_with_status(&PhotoJson::one(&site, &photo).await?, 200));
+    }
+    see_other(&format!("/photos/{}", photo.id))
+}
+
+async fn description_of(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<String, Error> {
+    let bytes = site.uploads.small_body(request, body, MAX_FORM_BYTES).await?;
+    let media_type =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let malformed = |what: &str| {
+        Error::refused(
+            Kind::Malformed,
+            format!("The {what} cannot be read: it needs one field `description` in UTF-8."),
+        )
+    };
+    let parsed = match media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" => {
+            let text = std::str::from_utf8(&bytes).map_err(|_| malformed("form"))?;
+            let mut fields = text.split('&').filter_map(|pair| pair.strip_prefix("description="));
+            let (field, again) = (fields.next().ok_or_else(|| malformed("form"))?, fields.next());
+            if again.is_some() {
+                return Err(malformed("form"));
+            }
+            let decoded = percent_encoding::percent_decode_str(&field.replace('+', " "))
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned);
+            DescriptionForm { description: decoded.map_err(|_| malformed("form"))? }
+        }
+        "application/json" => serde_json::from_slice(&bytes).map_err(|_| malformed("JSON"))?,
+        _ => {
+            return Err(Error::refused(
+                Kind::Type,
+                "A description comes as a form (application/x-www-form-urlencoded) or as JSON (application/json).",
+            ));
+        }
+    };
+    Ok(parsed.description)
+}
+
+/// Deletes the photo with everything of it.
+pub async fn delete(request: HttpRequest, site: web::Data<Site>, visitor: Visitor) -> Result<HttpResponse, Error> {
+    let id: PhotoId = parameter(&request, "id").parse().map_err(|_| Error::NotFound)?;
+    site.album.delete(&visitor.owner, id).await?;
+    if prefers_json(&request) { Ok(HttpResponse::NoContent().finish()) } else { see_other("/photos") }
+}
+
+/// Leads to the bytes of one rendition by a fresh signed link.
+pub async fn rendition(request: HttpRequest, site: web::Data<Site>, visitor: Visitor) -> Result<HttpResponse, Error> {
+    let rendition: Rendition = parameter(&request, "rendition").parse().map_err(|_| Error::NotFound)?;
+    let photo = asked_for(&request, &site, &visitor).await?;
+    if photo.developed.is_none() && rendition != Rendition::Original {
+        return Err(Error::NotFound);
+    }
+    see_other(&site.album.link(&photo, rendition).await?)
 }

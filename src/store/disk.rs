@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use bytes::BytesMut;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use futures_util::{StreamExt as _, stream};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
@@ -19,7 +19,7 @@ use tempfile::NamedTempFile;
 use tokio::{io::AsyncReadExt as _, task::spawn_blocking};
 use url::form_urlencoded;
 
-use super::{Clock, Content, Disposition, Object, Store, UNRESERVED, bounded, round_trip, window_start};
+use super::{Clock, Content, Disposition, Media, Object, Store, UNRESERVED, bounded, round_trip, window_start};
 use crate::photo::{FileName, MediaType, ObjectPath};
 
 /// How many bytes [`Store::get`] reads at once.
@@ -39,19 +39,6 @@ pub struct Disk {
     _in_use: fs::File,
 }
 
-/// What a valid link leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Media {
-    /// The file; it may have been deleted since the link was made.
-    pub file: PathBuf,
-    /// The type to answer with.
-    pub media_type: MediaType,
-    /// What the browser should do with it.
-    pub disposition: Disposition,
-    /// When the link stops working.
-    pub expires: DateTime<Utc>,
-}
-
 impl Disk {
     /// Opens the folder `root`, making it when it is missing, and removes temporary files that a crash left there. Links begin
     /// with `base` (`/media`), are signed with `secret` (any length) and work for at most `expiry` and at least three quarters of it.
@@ -67,30 +54,6 @@ impl Disk {
             expiry: bounded(expiry),
             clock,
             _in_use: in_use,
-        })
-    }
-
-    /// What the link `<base>/<path>?<query>` leads to, both parts taken from the request's URL as they came, still
-    /// percent-encoded. `None` when a single byte differs from what [`Store::link`] gave, and when the link has expired.
-    pub fn resolve(&self, path: &str, query: &str) -> Option<Media> {
-        let (signed, signature) = query.rsplit_once("&signature=")?;
-        if signature.bytes().any(|b| b.is_ascii_uppercase()) {
-            return None;
-        }
-        let signature = hex::decode(signature).ok()?;
-        self.signer(path, signed).verify_slice(&signature).ok()?;
-
-        let path: ObjectPath = percent_decode_str(path).decode_utf8().ok()?.parse().ok()?;
-        let value = |name| form_urlencoded::parse(signed.as_bytes()).find(|(n, _)| n == name).map(|(_, v)| v);
-        let expires = DateTime::from_timestamp(value("expires")?.parse().ok()?, 0)?;
-        if expires <= (self.clock)() {
-            return None;
-        }
-        Some(Media {
-            file: self.file(&path),
-            media_type: value("type")?.parse().ok()?,
-            disposition: value("name").map_or(Disposition::Inline, |n| Disposition::Attachment(FileName::new(&n))),
-            expires,
         })
     }
 
@@ -232,5 +195,27 @@ impl Store for Disk {
         }
         let signature = hex::encode(self.signer(&path, &query).finalize().into_bytes());
         Ok(format!("{}/{path}?{query}&signature={signature}", self.base))
+    }
+
+    fn media(&self, path: &str, query: &str) -> Option<Media> {
+        let (signed, signature) = query.rsplit_once("&signature=")?;
+        if signature.bytes().any(|b| b.is_ascii_uppercase()) {
+            return None;
+        }
+        let signature = hex::decode(signature).ok()?;
+        self.signer(path, signed).verify_slice(&signature).ok()?;
+
+        let path: ObjectPath = percent_decode_str(path).decode_utf8().ok()?.parse().ok()?;
+        let value = |name| form_urlencoded::parse(signed.as_bytes()).find(|(n, _)| n == name).map(|(_, v)| v);
+        let expires = DateTime::from_timestamp(value("expires")?.parse().ok()?, 0)?;
+        if expires <= (self.clock)() {
+            return None;
+        }
+        Some(Media {
+            file: self.file(&path),
+            media_type: value("type")?.parse().ok()?,
+            disposition: value("name").map_or(Disposition::Inline, |n| Disposition::Attachment(FileName::new(&n))),
+            expires,
+        })
     }
 }

@@ -5,9 +5,19 @@
     reason = "a test may panic, and reads its world where it needs it"
 )]
 
+mod access;
 mod aws;
+mod corpus;
+mod gallery;
 mod imaging;
+mod import;
 mod labeler;
+mod photo;
+mod pictures;
+mod process;
 mod settings;
+mod site;
 mod store;
 mod telemetry;
+mod upload;
+mod worker;

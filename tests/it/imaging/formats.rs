@@ -14,12 +14,9 @@ use super::specimens::{
 
 /// The picture that, turned by `orientation`, shows the four quarters upright.
 fn stored_for(orientation: u16, width: u32, height: u32) -> RgbImage {
-    let upright = RgbImage::from_raw(
-        width,
-        height,
-        quarters(u16::try_from(width).unwrap(), u16::try_from(height).unwrap()),
-    )
-    .unwrap();
+    let upright =
+        RgbImage::from_raw(width, height, quarters(u16::try_from(width).unwrap(), u16::try_from(height).unwrap()))
+            .unwrap();
     use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
     match orientation {
         2 => flip_horizontal(&upright),
@@ -191,7 +188,8 @@ fn four_inks_become_colours() {
 
 #[test]
 fn transparent_places_become_white_and_half_transparent_ones_lighter() {
-    let pixels: Vec<u8> = (0..64 * 64).flat_map(|i| if i % 64 < 32 { [0, 0, 200, 0] } else { [0, 0, 0, 128] }).collect();
+    let pixels: Vec<u8> =
+        (0..64 * 64).flat_map(|i| if i % 64 < 32 { [0, 0, 200, 0] } else { [0, 0, 0, 128] }).collect();
     let display = seen(&developed(&png(&pixels, 64, 64, ExtendedColorType::Rgba8)).unwrap().display);
     assert!(close(display.at(25, 50), [255; 3], 4), "{:?}", display.at(25, 50));
     assert!(close(display.at(75, 50), [127; 3], 4), "{:?}", display.at(75, 50));
@@ -298,14 +296,18 @@ fn renditions_hold_no_metadata_and_nothing_after_their_end() {
     let mut file = jpeg_with(&quarters(640, 480), (640, 480), ColorType::Rgb, |encoder| {
         encoder.add_exif_metadata(&exif).unwrap();
         encoder.add_icc_profile(&icc).unwrap();
-        encoder.add_app_segment(1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>SecretPlace</x:xmpmeta>".to_vec()).unwrap();
+        encoder
+            .add_app_segment(1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>SecretPlace</x:xmpmeta>".to_vec())
+            .unwrap();
         encoder.add_app_segment(13, b"Photoshop 3.0\0SecretCaption".to_vec()).unwrap();
     });
     file.extend(b"PK\x03\x04 SecretTail <script>");
     let renditions = developed(&file).unwrap();
     for rendition in [&renditions.display, &renditions.thumb] {
         let has = |needle: &[u8]| rendition.windows(needle.len()).any(|window| window == needle);
-        for needle in [&b"Exif"[..], b"ICC_PROFILE", b"ns.adobe.com", b"Photoshop", b"Secret", b"<script", b"PK\x03\x04"] {
+        for needle in
+            [&b"Exif"[..], b"ICC_PROFILE", b"ns.adobe.com", b"Photoshop", b"Secret", b"<script", b"PK\x03\x04"]
+        {
             assert!(!has(needle), "{:?} is in a rendition", String::from_utf8_lossy(needle));
         }
         assert!(rendition.starts_with(&[0xff, 0xd8]) && rendition.ends_with(&[0xff, 0xd9]));

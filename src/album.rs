@@ -1,0 +1,371 @@
+//! What the app does: receive, list, search, describe, delete, finish (develop and label) photos. No HTTP, no SQL, no AWS.
+//!
+//! The order of writes keeps the first promise, *a photo is wholly there or not there*: bytes before the row on the way in, the row
+//! before the bytes on the way out. What the catalog does not list does not exist.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
+
+use crate::{
+    catalog::{Catalog, Inserted, Outage, Totals},
+    darkroom::{Darkroom, Unfinished},
+    error::{Error, Kind},
+    events::Events,
+    imaging::{self, Renditions, Undeveloped},
+    photo::{Description, Label, MediaType, ObjectPath, Owner, Photo, PhotoId, Rendition, Term, TimelineKey},
+    store::{Content, Disposition, Media, Store},
+};
+
+mod finish;
+mod intake;
+
+pub use finish::Finisher;
+pub use intake::{Intake, Receiving, Upload};
+
+/// The most words one search may have.
+pub const MAX_SEARCH_TERMS: usize = 8;
+/// The longest search, in bytes.
+pub const MAX_SEARCH_BYTES: usize = 400;
+/// How many photos a page of the timeline holds.
+pub const PAGE: u32 = 60;
+
+/// The parts an album is made of.
+pub struct Album {
+    catalog: Catalog,
+    store: Arc<dyn Store>,
+    events: Arc<dyn Events>,
+    darkroom: Darkroom,
+    intake: Intake,
+    clock: fn() -> DateTime<Utc>,
+    /// Where work runs that must not die with the request that asked for it.
+    runtime: Handle,
+}
+
+/// What became of an upload.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Received {
+    /// A new photo.
+    New(Photo),
+    /// The same bytes were here already; this is the photo that holds them.
+    AlreadyHere(Photo),
+}
+
+impl Received {
+    /// The photo, new or not.
+    pub fn photo(&self) -> &Photo {
+        match self {
+            Self::New(photo) | Self::AlreadyHere(photo) => photo,
+        }
+    }
+}
+
+/// What a page of the timeline is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Only photos with this label.
+    pub label: Option<String>,
+    /// Only photos in which all these words occur: description, labels, camera, lens, file name.
+    pub text: Option<String>,
+    /// Only photos further down the timeline.
+    pub before: Option<TimelineKey>,
+}
+
+/// One page of the timeline.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Newest first.
+    pub photos: Vec<Photo>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<TimelineKey>,
+}
+
+/// The photos beside one in the timeline.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Neighbours {
+    /// The next newer.
+    pub newer: Option<PhotoId>,
+    /// The next older.
+    pub older: Option<PhotoId>,
+}
+
+impl Album {
+    /// An album over its parts. To be called on the runtime on which its background work shall live.
+    pub fn new(
+        catalog: Catalog,
+        store: Arc<dyn Store>,
+        events: Arc<dyn Events>,
+        darkroom: Darkroom,
+        intake: Intake,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Self {
+        Self { catalog, store, events, darkroom, intake, clock, runtime: Handle::current() }
+    }
+
+    /// Begins to receive a file; `raw_name` is what the sender calls it.
+    pub async fn receive(&self, raw_name: &str) -> Result<Receiving, Error> {
+        self.intake.receive(raw_name).await
+    }
+
+    /// Keeps an upload as a photo of `owner`: checked, developed, stored, listed, announced. Refusals say why; after any error nothing
+    /// is listed. Work that has begun to store goes on to its end even when the caller stops waiting.
+    pub async fn keep(
+        self: &Arc<Self>,
+        owner: &Owner,
+        upload: Upload,
+        description: Description,
+    ) -> Result<Received, Error> {
+        let media_type = imaging::media_type(upload.head()).map_err(|undeveloped| refusal(&undeveloped))?;
+        if let Some(photo) = self.catalog.photo_by_sha256(owner, upload.sha256()).await.map_err(catalog_trouble)? {
+            return Ok(Received::AlreadyHere(photo));
+        }
+        let renditions = self.darkroom.develop(upload.path().to_owned()).await.map_err(unfinished)?;
+        let (album, owner) = (Arc::clone(self), owner.clone());
+        let writing = async move { album.write(owner, upload, media_type, description, renditions).await };
+        self.runtime
+            .spawn(writing)
+            .await
+            .map_err(|e| Error::Internal(anyhow::Error::new(e).context("keeping a photo")))?
+    }
+
+    /// Bytes, then the row, then the hint.
+    async fn write(
+        &self,
+        owner: Owner,
+        upload: Upload,
+        media_type: MediaType,
+        description: Description,
+        renditions: Renditions,
+    ) -> Result<Received, Error> {
+        let now = (self.clock)();
+        let id = PhotoId::new(now);
+        let taken = renditions.developed.taken.map_or(now, |taken| taken.at.to_utc());
+        let photo = Photo {
+            id,
+            owner,
+            timeline_key: TimelineKey::new(taken, id),
+            original: ObjectPath::original(id, media_type),
+            media_type,
+            bytes: upload.bytes(),
+            sha256: Some(upload.sha256()),
+            file_name: upload.file_name().clone(),
+            description,
+            created_at: now,
+            developed: Some(renditions.developed.clone()),
+            labelled_at: None,
+            problem: None,
+            label_text: String::new(),
+        };
+        let stored = async {
+            self.store.put(&photo.original, media_type, Content::File(upload.path())).await?;
+            self.put_renditions(id, &renditions).await
+        };
+        if let Err(cause) = stored.await {
+            self.forget(objects(&photo)).await;
+            return Err(Error::outside(cause.context("storing the photo")));
+        }
+        match self.catalog.insert_photo(&photo).await {
+            Ok(Inserted::New) => {}
+            Ok(Inserted::AlreadyHere(there)) => {
+                self.forget(objects(&photo)).await;
+                return Ok(Received::AlreadyHere(*there));
+            }
+            Err(cause) => {
+                // The answer may be lost while the row is there: only a catalog that says "no such row" allows to take the bytes away.
+                match self.catalog.photo(&photo.owner, id).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => {
+                        self.forget(objects(&photo)).await;
+                        return Err(catalog_trouble(cause.context("listing the photo")));
+                    }
+                    Err(_) => return Err(catalog_trouble(cause.context("listing the photo"))),
+                }
+            }
+        }
+        if let Err(cause) = self.events.announce(id).await {
+            tracing::warn!(photo = %id, error = format!("{cause:#}"), "the upload could not be announced; the sweep will find it");
+        }
+        Ok(Received::New(photo))
+    }
+
+    async fn put_renditions(&self, id: PhotoId, renditions: &Renditions) -> anyhow::Result<()> {
+        for (rendition, bytes) in [(Rendition::Display, &renditions.display), (Rendition::Thumb, &renditions.thumb)] {
+            let path = ObjectPath::rendition(id, rendition).context("a rendition has a path")?;
+            self.store.put(&path, MediaType::Jpeg, Content::Bytes(bytes)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes away objects that no row lists; what cannot be taken away now is an orphan for the audit.
+    async fn forget(&self, paths: Vec<ObjectPath>) {
+        for path in paths {
+            if let Err(cause) = self.store.delete(&path).await {
+                tracing::warn!(%path, error = format!("{cause:#}"), "an object without a row stays behind");
+            }
+        }
+    }
+
+    /// One page of `owner`'s timeline, newest first.
+    pub async fn page(&self, owner: &Owner, query: &Query) -> Result<Page, Error> {
+        let Some(terms) = terms(query)? else { return Ok(Page::default()) };
+        let mut photos =
+            self.catalog.photos(owner, &terms, query.before.as_ref(), PAGE + 1).await.map_err(catalog_trouble)?;
+        let more = photos.len() > PAGE as usize;
+        photos.truncate(PAGE as usize);
+        let next = photos.last().filter(|_| more).map(|photo| photo.timeline_key.clone());
+        Ok(Page { photos, next })
+    }
+
+    /// A photo of `owner`'s.
+    pub async fn photo(&self, owner: &Owner, id: PhotoId) -> Result<Photo, Error> {
+        self.catalog.photo(owner, id).await.map_err(catalog_trouble)?.ok_or(Error::NotFound)
+    }
+
+    /// The labels of photos, surest first.
+    pub async fn labels(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, Vec<Label>>, Error> {
+        self.catalog.labels(photos).await.map_err(catalog_trouble)
+    }
+
+    /// The photos beside `photo` in its owner's timeline.
+    pub async fn neighbours(&self, photo: &Photo) -> Result<Neighbours, Error> {
+        let newer = self.catalog.newer(&photo.owner, &photo.timeline_key).await.map_err(catalog_trouble)?;
+        let older = self.catalog.older(&photo.owner, &photo.timeline_key).await.map_err(catalog_trouble)?;
+        Ok(Neighbours { newer, older })
+    }
+
+    /// How much `owner` has.
+    pub async fn totals(&self, owner: &Owner) -> Result<Totals, Error> {
+        self.catalog.totals(owner).await.map_err(catalog_trouble)
+    }
+
+    /// `owner`'s labels with the number of photos of each, most frequent first.
+    pub async fn label_totals(&self, owner: &Owner) -> Result<Vec<(String, u64)>, Error> {
+        self.catalog.label_totals(owner).await.map_err(catalog_trouble)
+    }
+
+    /// Writes a photo's description.
+    pub async fn describe(&self, owner: &Owner, id: PhotoId, description: &Description) -> Result<(), Error> {
+        let found = self.catalog.describe(owner, id, description).await.map_err(catalog_trouble)?;
+        if found { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    /// Deletes a photo: the row at once, then its objects; what a fault leaves of these is swept later.
+    pub async fn delete(self: &Arc<Self>, owner: &Owner, id: PhotoId) -> Result<(), Error> {
+        let (album, owner) = (Arc::clone(self), owner.clone());
+        let deleting = async move {
+            let paths = album
+                .catalog
+                .delete_photo(&owner, id, album.now())
+                .await
+                .map_err(catalog_trouble)?
+                .ok_or(Error::NotFound)?;
+            album.discard(&paths).await;
+            Ok(())
+        };
+        self.runtime
+            .spawn(deleting)
+            .await
+            .map_err(|e| Error::Internal(anyhow::Error::new(e).context("deleting a photo")))?
+    }
+
+    /// Deletes the objects of deleted photos and then forgets that they were to be deleted.
+    async fn discard(&self, paths: &[ObjectPath]) {
+        let deleted = async {
+            for path in paths {
+                self.store.delete(path).await?;
+            }
+            self.catalog.clear_discarded(paths).await
+        };
+        if let Err(cause) = deleted.await {
+            tracing::warn!(
+                error = format!("{cause:#}"),
+                "objects of a deleted photo are still there; the sweep will delete them"
+            );
+        }
+    }
+
+    /// A signed link to one rendition of a photo; the original is for saving under its own name.
+    pub async fn link(&self, photo: &Photo, rendition: Rendition) -> Result<String, Error> {
+        let linked = match ObjectPath::rendition(photo.id, rendition) {
+            None => {
+                let disposition = Disposition::Attachment(photo.file_name.clone());
+                self.store.link(&photo.original, photo.media_type, &disposition).await
+            }
+            Some(path) => self.store.link(&path, MediaType::Jpeg, &Disposition::Inline).await,
+        };
+        linked.map_err(Error::outside)
+    }
+
+    /// What a signed link of this gallery's own leads to; `None` when it is forged or has expired, or when the store's links lead elsewhere.
+    pub fn media(&self, path: &str, query: &str) -> Option<Media> {
+        self.store.media(path, query)
+    }
+
+    /// The moment, by the album's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+}
+
+/// Every object of a photo.
+fn objects(photo: &Photo) -> Vec<ObjectPath> {
+    let renditions =
+        [Rendition::Display, Rendition::Thumb].into_iter().filter_map(|r| ObjectPath::rendition(photo.id, r));
+    std::iter::once(photo.original.clone()).chain(renditions).collect()
+}
+
+/// The terms a query asks for; `None` when its text holds no word at all, so that nothing can match.
+fn terms(query: &Query) -> Result<Option<Vec<Term>>, Error> {
+    let mut terms: Vec<Term> = query.label.iter().map(|name| Term::label(name)).collect();
+    if let Some(text) = &query.text {
+        if text.len() > MAX_SEARCH_BYTES {
+            return Err(Error::refused(
+                Kind::Malformed,
+                format!("A search has at most {MAX_SEARCH_BYTES} bytes. Please use fewer words."),
+            ));
+        }
+        let words = Term::words(text);
+        if words.is_empty() && !text.trim().is_empty() {
+            return Ok(None);
+        }
+        if words.len() > MAX_SEARCH_TERMS {
+            return Err(Error::refused(
+                Kind::Malformed,
+                format!("A search has at most {MAX_SEARCH_TERMS} words. Please use fewer."),
+            ));
+        }
+        terms.extend(words);
+    }
+    Ok(Some(terms))
+}
+
+/// What an error of the catalog means for the visitor: 503 while it is away, 507 when its disk is full, else our mistake.
+fn catalog_trouble(cause: anyhow::Error) -> Error {
+    match cause.downcast_ref::<Outage>() {
+        Some(Outage::Down { .. }) => Error::Unavailable { retry_after: Duration::from_secs(5), cause },
+        Some(Outage::Full { .. }) => Error::Full(cause),
+        None => Error::Internal(cause),
+    }
+}
+
+fn refusal(undeveloped: &Undeveloped) -> Error {
+    let kind = match undeveloped.kind() {
+        imaging::Kind::Type => Kind::Type,
+        imaging::Kind::TooBig => Kind::TooLarge,
+        imaging::Kind::Content => Kind::Content,
+    };
+    Error::refused(kind, undeveloped.to_string())
+}
+
+fn unfinished(unfinished: Unfinished) -> Error {
+    match unfinished {
+        Unfinished::Undeveloped(undeveloped) => refusal(&undeveloped),
+        Unfinished::Busy => Error::Unavailable {
+            retry_after: Duration::from_secs(10),
+            cause: anyhow::anyhow!("the darkroom's queue is full"),
+        },
+        Unfinished::Failed(cause) => Error::outside(cause),
+    }
+}

@@ -1,0 +1,274 @@
+//! The one place where variants are chosen: settings become parts.
+
+use std::{net::TcpListener, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    album::{Album, Finisher, Intake},
+    catalog::{Catalog, Connection, PoolSize, SchemaState, Tls},
+    darkroom::Darkroom,
+    events::{Events, in_process::InProcess},
+    imaging,
+    labeler::{
+        Labeler,
+        builtin::{Builtin, fusion::Thresholds},
+        rekognition::Rekognition,
+    },
+    pages::{self, Site, upload::Bounds},
+    photo::{MediaType, ObjectPath, PhotoId},
+    server::{self, Server},
+    settings::{self, Settings},
+    store::{Disk, Disposition, S3, Store},
+    worker,
+};
+
+mod aws;
+
+/// How many uploads may wait for the worker in memory; the sweep finds the others.
+const EVENTS_WAITING: usize = 1024;
+/// Photos that are labelled at once when the labeler is a service outside.
+const OUTSIDE_AT_ONCE: usize = 4;
+
+/// All parts, chosen and put together.
+pub struct App {
+    settings: Settings,
+    album: Arc<Album>,
+    finisher: Arc<Finisher>,
+    events: Arc<dyn Events>,
+    store: Arc<dyn Store>,
+    at_once: usize,
+    draining: CancellationToken,
+}
+
+/// The one clock.
+#[expect(clippy::disallowed_methods, reason = "the one place where the clock is read for the album")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// `configured`, or the number of cores for 0.
+fn threads(configured: usize) -> NonZeroUsize {
+    NonZeroUsize::new(configured).unwrap_or(NonZeroUsize::new(cores()).unwrap_or(NonZeroUsize::MIN))
+}
+
+impl App {
+    /// Chooses and opens the parts. A part that cannot work is an error that says what to do; the store and the catalog must answer.
+    pub async fn open(settings: Settings) -> anyhow::Result<Self> {
+        let data = &settings.data;
+        std::fs::create_dir_all(data).with_context(|| {
+            format!(
+                "the folder {} for the gallery's data cannot be made; set `data` to a folder that can be written",
+                data.display()
+            )
+        })?;
+        let intake = Intake::open(&data.join("incoming"), settings.upload.max_bytes)?;
+        let catalog = open_catalog(&settings).await?;
+        let store = open_store(&settings).await?;
+        store.check().await?;
+        let labeler = open_labeler(&settings).await;
+        let limits = imaging::Limits {
+            max_pixels: settings.upload.max_pixels,
+            max_side: settings.upload.max_side,
+            ..imaging::Limits::default()
+        };
+        let darkroom = Darkroom::new(threads(settings.upload.threads), settings.upload.queue, limits)
+            .context("starting the darkroom's threads")?;
+        let events: Arc<dyn Events> = Arc::new(InProcess::new(EVENTS_WAITING));
+        let album = Arc::new(Album::new(catalog, Arc::clone(&store), Arc::clone(&events), darkroom, intake, now));
+        let at_once = match settings.labeler {
+            settings::Labeler::Rekognition(_) => OUTSIDE_AT_ONCE,
+            settings::Labeler::Builtin(_) | settings::Labeler::None => cores(),
+        };
+        let finisher = Arc::new(Finisher::new(Arc::clone(&album), labeler));
+        Ok(Self { settings, album, finisher, events, store, at_once, draining: CancellationToken::new() })
+    }
+
+    /// The album.
+    pub fn album(&self) -> &Arc<Album> {
+        &self.album
+    }
+
+    /// What finishes photos.
+    pub fn finisher(&self) -> &Arc<Finisher> {
+        &self.finisher
+    }
+
+    /// Cancelled when the server is about to stop: `/ping` then says so, everything else goes on.
+    pub fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// How many pictures are developed at once.
+    pub fn develops_at_once(&self) -> usize {
+        threads(self.settings.upload.threads).get()
+    }
+
+    /// Binds the configured address; the error names it and says what to do.
+    pub fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+        let address = (settings.server.bind, settings.server.port);
+        TcpListener::bind(address).with_context(|| {
+            format!(
+                "{}:{} cannot be listened on; set `server.port` to a free port or stop the program that holds it",
+                address.0, address.1
+            )
+        })
+    }
+
+    /// The web server over these parts.
+    pub async fn server(&self, listener: TcpListener) -> anyhow::Result<Server> {
+        let settings = &self.settings;
+        let site = Site {
+            album: Arc::clone(&self.album),
+            draining: self.draining(),
+            uploads: Bounds {
+                max_bytes: settings.upload.max_bytes,
+                max_request_bytes: settings.upload.max_request_bytes.max(settings.upload.max_bytes + (1 << 20)),
+                max_files: settings.upload.max_files,
+                idle: Duration::from_secs(settings.server.body_idle_seconds),
+                min_bytes_per_second: settings.server.body_min_bytes_per_second,
+            },
+        };
+        let base_url =
+            settings.server.base_url.as_deref().map(Url::parse).transpose().context("reading server.base_url")?;
+        let options = server::Options {
+            workers: settings.server.workers,
+            keep_alive: Duration::from_secs(settings.server.keep_alive_seconds),
+            shutdown: Duration::from_secs(30),
+            base_url,
+            pictures_from: self.pictures_from().await?,
+        };
+        listener.set_nonblocking(true).context("preparing the socket")?;
+        Server::new(listener, site, &options).context("starting the web server")
+    }
+
+    /// The origin of signed links, when they lead away from the gallery.
+    async fn pictures_from(&self) -> anyhow::Result<Option<String>> {
+        let anything = ObjectPath::original(PhotoId::new(now()), MediaType::Jpeg);
+        let link = self.store.link(&anything, MediaType::Jpeg, &Disposition::Inline).await?;
+        Ok(Url::parse(&link).ok().map(|url| url.origin().ascii_serialization()))
+    }
+
+    /// Finishes photos until `stop`.
+    pub async fn work(&self, stop: CancellationToken) {
+        worker::run(Arc::clone(&self.finisher), Arc::clone(&self.events), self.at_once, stop).await;
+    }
+}
+
+/// How to reach the catalog with the settings' own account.
+pub fn connection(settings: &Settings) -> Connection {
+    match &settings.catalog {
+        settings::Catalog::Sqlite => Connection::Sqlite { path: settings.catalog_file() },
+        settings::Catalog::MySql(mysql) => Connection::MySql {
+            host: mysql.host.clone(),
+            port: mysql.port,
+            user: mysql.user.clone(),
+            password: mysql.password.clone().unwrap_or_default(),
+            database: mysql.database.clone(),
+            tls: match mysql.tls {
+                settings::Tls::Disabled => Tls::Disabled,
+                settings::Tls::Preferred => Tls::Preferred,
+                settings::Tls::Required => Tls::Required,
+                settings::Tls::VerifyCa => Tls::VerifyCa,
+                settings::Tls::VerifyIdentity => Tls::VerifyIdentity,
+            },
+            ssl_ca: mysql.ssl_ca.clone(),
+        },
+    }
+}
+
+/// The catalog at the schema that this program knows: SQLite is brought to it here, MySQL must have been by `migrate`.
+async fn open_catalog(settings: &Settings) -> anyhow::Result<Catalog> {
+    let size = match &settings.catalog {
+        settings::Catalog::Sqlite => PoolSize::default(),
+        settings::Catalog::MySql(mysql) => PoolSize(mysql.connections),
+    };
+    let catalog = Catalog::open(&connection(settings), size)?;
+    if matches!(settings.catalog, settings::Catalog::Sqlite) {
+        catalog.migrate().await?;
+        return Ok(catalog);
+    }
+    match catalog.schema_state().await? {
+        SchemaState::Current => Ok(catalog),
+        SchemaState::Empty => bail!(
+            "the database has no tables of the gallery yet; run `photo-gallery migrate` once, with the master account"
+        ),
+        SchemaState::Older(steps) => {
+            bail!(
+                "the database's tables are of an older version ({steps} steps behind); run `photo-gallery migrate`, with the master account"
+            )
+        }
+        SchemaState::Newer(steps) => {
+            bail!(
+                "the database's tables are of a newer version ({steps} steps ahead of this program); start that version or a newer one"
+            )
+        }
+    }
+}
+
+async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let expiry = Duration::from_secs(settings.links.expiry_seconds);
+    let s3 = match &settings.store {
+        settings::Store::Disk => {
+            let key = settings.secret()?.key("media links");
+            return Ok(Arc::new(Disk::open(settings.photo_folder(), pages::media::BASE, &key, expiry, now)?));
+        }
+        settings::Store::S3(s3) => s3,
+    };
+    let config = aws::config(&settings.aws, s3.region.as_deref(), s3.endpoint.as_deref()).await;
+    let provider = config.credentials_provider().context("there are no AWS credentials to reach the bucket with")?;
+    let path_style = s3.path_style.unwrap_or(config.endpoint_url().is_some());
+    let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(path_style).build();
+    #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
+    let client = aws_sdk_s3::Client::from_conf(client);
+    Ok(Arc::new(S3::new(client, provider, s3.bucket.clone(), expiry, now)))
+}
+
+async fn open_labeler(settings: &Settings) -> Option<Arc<dyn Labeler>> {
+    match &settings.labeler {
+        settings::Labeler::None => None,
+        settings::Labeler::Builtin(percent) => {
+            let thresholds = Thresholds {
+                class: percent.exact_percent,
+                group: percent.general_percent,
+                object: percent.object_percent,
+                ..Thresholds::default()
+            };
+            Some(Arc::new(Builtin::new(thresholds, cores())))
+        }
+        settings::Labeler::Rekognition(rekognition) => {
+            let config =
+                aws::config(&settings.aws, rekognition.region.as_deref(), rekognition.endpoint.as_deref()).await;
+            #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
+            let client = aws_sdk_rekognition::Client::new(&config);
+            Some(Arc::new(Rekognition::new(client, rekognition.max_labels, rekognition.min_confidence)))
+        }
+    }
+}
+
+/// Brings a MySQL database to this version's tables with the account `admin`, and makes the settings' own account with its four grants.
+pub async fn migrate(settings: &Settings, admin: &str, password: SecretString) -> anyhow::Result<()> {
+    let settings::Catalog::MySql(own) = &settings.catalog else {
+        open_catalog(settings).await?;
+        return Ok(());
+    };
+    let Connection::MySql { host, port, database, tls, ssl_ca, .. } = connection(settings) else {
+        bail!("a MySQL catalog has a MySQL connection")
+    };
+    let connection = Connection::MySql { host, port, user: admin.to_owned(), password, database, tls, ssl_ca };
+    let catalog = Catalog::open(&connection, PoolSize::default())?;
+    catalog.migrate().await?;
+    while catalog.adopt(now(), 500).await? > 0 {}
+    match &own.password {
+        Some(password) if own.user != admin => catalog.grant_web_user(&own.user, password).await,
+        _ => Ok(()),
+    }
+}

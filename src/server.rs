@@ -1,0 +1,188 @@
+//! The web server: middleware around the pages. The same for `main` and for tests.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpMessage, HttpServer,
+    body::MessageBody,
+    dev::{ServerHandle, ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::{Compress, Next, from_fn},
+    web,
+};
+use url::Url;
+
+use crate::{
+    error::{Error, Kind},
+    pages::{
+        self, Site,
+        problem::{self, RequestId},
+    },
+};
+
+/// How the server runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that answer requests; 0 for one a core.
+    pub workers: usize,
+    /// How long an idle connection is kept; longer than the balancer's own (60 s), or it sees broken connections.
+    pub keep_alive: Duration,
+    /// How long requests in hand may take once the server is told to stop.
+    pub shutdown: Duration,
+    /// The address people use, when it is known.
+    pub base_url: Option<Url>,
+    /// Where linked pictures come from when not from here: the bucket's origin.
+    pub pictures_from: Option<String>,
+}
+
+/// How long a client may take for a request's headers.
+const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A server that is ready to run.
+pub struct Server {
+    running: actix_web::dev::Server,
+}
+
+impl Server {
+    /// A server on a socket that already listens.
+    pub fn new(listener: TcpListener, site: Site, options: &Options) -> std::io::Result<Self> {
+        let site = web::Data::new(site);
+        let loopback = listener.local_addr()?.ip().is_loopback();
+        let guard = Arc::new(Guard::new(options, loopback));
+        let workers = if options.workers == 0 { std::thread::available_parallelism()?.get() } else { options.workers };
+        let running = HttpServer::new(move || {
+            let guard = Arc::clone(&guard);
+            App::new()
+                .app_data(site.clone())
+                .configure(pages::routes)
+                .wrap(from_fn(problem::dress))
+                .wrap(Compress::default())
+                .wrap(from_fn(move |request, next| {
+                    let guard = Arc::clone(&guard);
+                    guard.pass(request, next)
+                }))
+        })
+        .workers(workers)
+        .keep_alive(options.keep_alive)
+        .client_request_timeout(HEADERS_WITHIN)
+        .shutdown_timeout(options.shutdown.as_secs())
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        Ok(Self { running })
+    }
+
+    /// Stops the server from outside.
+    pub fn handle(&self) -> ServerHandle {
+        self.running.handle()
+    }
+
+    /// Answers requests until stopped.
+    pub async fn run(self) -> std::io::Result<()> {
+        self.running.await
+    }
+}
+
+/// What every request passes: a name for it, the headers of every answer, and no entry for other sites.
+struct Guard {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    base: Option<Url>,
+    loopback: bool,
+}
+
+impl Guard {
+    fn new(options: &Options, loopback: bool) -> Self {
+        let pictures = options.pictures_from.as_deref().map(|origin| format!(" {origin}")).unwrap_or_default();
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:{pictures}; connect-src 'self'; \
+             manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        );
+        let mut headers = vec![
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+            (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+            (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+            (
+                HeaderName::from_static("permissions-policy"),
+                HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+            ),
+        ];
+        headers.extend(HeaderValue::from_str(&policy).map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
+        if options.base_url.as_ref().is_some_and(|base| base.scheme() == "https") {
+            headers.push((header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
+        }
+        Self { headers, base: options.base_url.clone(), loopback }
+    }
+
+    async fn pass<B: MessageBody + 'static>(
+        self: Arc<Self>,
+        request: ServiceRequest,
+        next: Next<B>,
+    ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        request.extensions_mut().insert(RequestId(id.clone()));
+        let refused = self.refuses(request.method(), request.path(), request.headers());
+        if let Some(error) = refused {
+            request.extensions_mut().insert(error);
+        }
+        let mut response = next.call(request).await?;
+        let answered = response.headers_mut();
+        for (name, value) in &self.headers {
+            if !answered.contains_key(name) {
+                answered.insert(name.clone(), value.clone());
+            }
+        }
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            answered.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        Ok(response)
+    }
+
+    /// Why a request must not reach its page: it came by a foreign name, or from a foreign site.
+    fn refuses(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Error> {
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = text(&header::HOST).unwrap_or_default();
+        if path != "/ping" && !self.knows(host) {
+            return Some(Error::refused(
+                Kind::Misdirected,
+                "This gallery is not known under that name. Its operator can set it as server.base_url.",
+            ));
+        }
+        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return None;
+        }
+        let fetch_site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or_default());
+        let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or_default());
+        let same = match (fetch_site, origin) {
+            (Some(site), _) => matches!(site, "same-origin" | "none"),
+            (None, Some(origin)) => self.is_own(origin, host),
+            (None, None) => true,
+        };
+        (!same).then(|| Error::refused(Kind::Forbidden, "This request came from another site and was not carried out."))
+    }
+
+    /// On a loopback address, where any page in a browser could reach the gallery under a name of its own, only names of this
+    /// machine and the configured one are known; elsewhere any name is, unless one is configured.
+    fn knows(&self, host: &str) -> bool {
+        let name = host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(host, |(name, _)| name);
+        let local = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
+        match &self.base {
+            Some(base) => base.host_str() == Some(name) || local,
+            None => local || !self.loopback,
+        }
+    }
+
+    fn is_own(&self, origin: &str, host: &str) -> bool {
+        match &self.base {
+            Some(base) => base.origin().ascii_serialization() == origin,
+            None => origin.split_once("://").is_some_and(|(_, name)| name == host),
+        }
+    }
+}
