@@ -5,7 +5,7 @@ use rten::Model;
 
 use super::{
     Network, Threads,
-    picture::{Frame, Picture},
+    picture::{Frame, Picture, Scale},
 };
 
 /// The detector, loaded.
@@ -71,12 +71,10 @@ impl Anchor {
     /// three sizes of three shapes in each cell, the smallest three cells wide.
     #[expect(clippy::cast_possible_truncation, reason = "the computation is in f64 so that its f32 results are exact")]
     pub fn all() -> Vec<Self> {
-        let picture = f64::from(Detector::SIDE);
         let mut anchors = Vec::with_capacity(Detector::ROWS);
         for level in 3..=7 {
             let cells = Detector::SIDE.div_ceil(1 << level);
             let cell = 1.0 / f64::from(cells);
-            debug_assert!(cell * picture >= 8.0, "cells have at least 8 pixels");
             for row in 0..cells {
                 for column in 0..cells {
                     for third in 0..3 {
@@ -114,6 +112,8 @@ impl Detector {
     /// The most objects told of one picture.
     pub const MAX_OBJECTS: usize = 25;
     const SIDE: u16 = 448;
+    /// The quantisation of the original model's input.
+    const SCALE: Scale = Scale { zero: 127.0, step: 1.0 / 128.0 };
     const ROWS: usize = 37_629;
     /// Two boxes that overlap more than this are one object.
     const SAME: f32 = 0.5;
@@ -125,7 +125,7 @@ impl Detector {
 
     /// The objects scoring at least `threshold` (0 to 1), surest first, each once, at most [`Self::MAX_OBJECTS`].
     pub fn detect(&self, picture: &Picture, threshold: f32, threads: &Threads) -> anyhow::Result<Vec<Detection>> {
-        let input = picture.square(Frame::Whole, Self::SIDE)?;
+        let input = picture.square(Frame::Whole, Self::SIDE, Self::SCALE)?;
         let [codes, scores] = super::run(&self.model, input, threads)?;
         let ([_, rows, _], codes) = codes.into_shape_vec::<f32, 3>().context("reading the detector's boxes")?;
         let ([_, _, classes], scores) = scores.into_shape_vec::<f32, 3>().context("reading the detector's scores")?;

@@ -31,6 +31,13 @@ pub enum Frame {
     Centre(f64),
 }
 
+/// How a model wants a colour's value as a number: `(value - zero) * step`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scale {
+    pub(super) zero: f32,
+    pub(super) step: f32,
+}
+
 impl Picture {
     /// The longest side decoded, in pixels. The gallery sends at most 2048.
     const MAX_SIDE: usize = 8192;
@@ -62,8 +69,8 @@ impl Picture {
         Ok(Self { width, height, rgb })
     }
 
-    /// The part seen through `frame` as a square of `side` pixels: 1 x 3 x side x side, each colour `(value - 127) / 128`.
-    pub(super) fn square(&self, frame: Frame, side: u16) -> Result<NdTensor<f32, 4>, Unreadable> {
+    /// The part seen through `frame` as a square of `side` pixels: 1 x 3 x side x side, red, green, blue.
+    pub(super) fn square(&self, frame: Frame, side: u16, scale: Scale) -> Result<NdTensor<f32, 4>, Unreadable> {
         let refuse = |why: &dyn std::fmt::Display| Unreadable(format!("The picture could not be resized ({why})."));
         let source = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3).map_err(|e| refuse(&e))?;
         let mut square = Image::new(u32::from(side), u32::from(side), PixelType::U8x3);
@@ -77,7 +84,9 @@ impl Picture {
         let side = usize::from(side);
         let pixels = square.buffer();
         let planes: Vec<f32> = (0..3)
-            .flat_map(|colour| pixels.iter().skip(colour).step_by(3).map(|&value| (f32::from(value) - 127.0) / 128.0))
+            .flat_map(|colour| {
+                pixels.iter().skip(colour).step_by(3).map(|&value| (f32::from(value) - scale.zero) * scale.step)
+            })
             .collect();
         Ok(NdTensor::from_data([1, 3, side, side], planes))
     }
