@@ -55,7 +55,7 @@ function tile(tile, news) {
   if (blank && news.width && news.links.thumb) {
     img = Object.assign(new Image(news.width, news.height), { alt: blank.textContent, decoding: "async", src: news.links.thumb });
     img.dataset.hash = "";
-    tile.style.setProperty("--r", Math.min(84, Math.max(10, (24 * news.width) / news.height)));
+    tile.style.setProperty("--r", Math.min(60, Math.max(10, (24 * news.width) / news.height)));
     blank.replaceWith(img);
   }
   if (img && names && !news.description) img.alt = names;

@@ -57,15 +57,28 @@ pub struct Gallery {
     pub max_bytes: u64,
 }
 
-/// The shape of a picture as the style sheet knows it: width / height in twenty-fourths, within what a row can show.
+/// The shape of a picture as the style sheet knows it: width / height in twenty-fourths, cropped where a row cannot show it.
 /// A square while the size is unknown.
 pub(super) fn shape(width: u32, height: u32) -> u32 {
     if width == 0 || height == 0 {
         return 24;
     }
     let (width, height) = (u64::from(width), u64::from(height));
-    let twenty_fourths = ((width * 24 + height / 2) / height).clamp(10, 84);
-    u32::try_from(twenty_fourths).unwrap_or(84)
+    let twenty_fourths = ((width * 24 + height / 2) / height).clamp(10, 60);
+    u32::try_from(twenty_fourths).unwrap_or(60)
+}
+
+/// A whole number as people read it: `12,345`.
+pub(super) fn grouped(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 impl Tile {
