@@ -36,7 +36,7 @@ async function look(photo) {
     if (news.state === "stored" || news.state === "labelling") waiting.add(photo);
     if (news.state === photo.dataset.state) return false;
     if (photo.matches(".tile")) tile(photo, news);
-    else await whole(photo);
+    else await whole(photo, news.state);
     photo.dataset.state = news.state;
     return true;
   } catch {
@@ -62,7 +62,7 @@ function tile(tile, news) {
 }
 
 // On a photo's own page the server's rendering of the labels takes the place of what stands there.
-async function whole(photo) {
+async function whole(photo, state) {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok) throw new Error(answer.statusText);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -70,6 +70,7 @@ async function whole(photo) {
     const [here, there] = [photo.querySelector(part), fresh.querySelector(part)];
     if (here && there) here.replaceWith(there);
   }
+  photo.dataset.state = state;
   document.dispatchEvent(new CustomEvent("photos:shown", { detail: [photo] }));
   const names = [...photo.querySelectorAll("#labels a")].map((a) => a.textContent);
   live.textContent = names.length ? `Labels: ${names.join(", ")}.` : "No labels were found.";
