@@ -116,4 +116,16 @@ document.addEventListener("keydown", (event) => {
   all[to].focus();
 });
 
-if (timeline) watch();
+// Back from a photo: as much of the timeline as there was, up to ten pages, at the same place.
+const tiles = () => timeline.querySelectorAll(".tile").length;
+async function comeBack() {
+  const left = JSON.parse(sessionStorage.getItem("timeline"));
+  if (left?.url !== location.href || performance.getEntriesByType("navigation")[0]?.type !== "back_forward") return;
+  for (let page = 0; page < 9 && link && tiles() < left.tiles; page++) await older();
+  scrollTo({ top: left.top, behavior: "instant" });
+}
+
+addEventListener("pagehide", () => {
+  if (timeline) sessionStorage.setItem("timeline", JSON.stringify({ url: location.href, tiles: tiles(), top: scrollY }));
+});
+if (timeline) comeBack().finally(watch);

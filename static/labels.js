@@ -36,7 +36,7 @@ async function look(photo) {
     if (news.state === "stored" || news.state === "labelling") waiting.add(photo);
     if (news.state === photo.dataset.state) return false;
     if (photo.matches(".tile")) tile(photo, news);
-    else await whole(photo);
+    else await whole(photo, news.state);
     photo.dataset.state = news.state;
     return true;
   } catch {
@@ -55,14 +55,14 @@ function tile(tile, news) {
   if (blank && news.width && news.links.thumb) {
     img = Object.assign(new Image(news.width, news.height), { alt: blank.textContent, decoding: "async", src: news.links.thumb });
     img.dataset.hash = "";
-    tile.style.setProperty("--r", Math.min(84, Math.max(10, (24 * news.width) / news.height)));
+    tile.style.setProperty("--r", Math.min(60, Math.max(10, (24 * news.width) / news.height)));
     blank.replaceWith(img);
   }
   if (img && names && !news.description) img.alt = names;
 }
 
 // On a photo's own page the server's rendering of the labels takes the place of what stands there.
-async function whole(photo) {
+async function whole(photo, state) {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok) throw new Error(answer.statusText);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -70,6 +70,7 @@ async function whole(photo) {
     const [here, there] = [photo.querySelector(part), fresh.querySelector(part)];
     if (here && there) here.replaceWith(there);
   }
+  photo.dataset.state = state;
   document.dispatchEvent(new CustomEvent("photos:shown", { detail: [photo] }));
   const names = [...photo.querySelectorAll("#labels a")].map((a) => a.textContent);
   live.textContent = names.length ? `Labels: ${names.join(", ")}.` : "No labels were found.";

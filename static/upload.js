@@ -1,7 +1,8 @@
 // Uploads: choose or drop, one request per file, three at a time, each with its progress, retried when the line is bad.
 const AT_ONCE = 3;
 const TRIES = 6;
-const ROWS = 60; // rows kept of finished files; what failed stays
+const SILENCE = 120_000; // ms without a byte after which a request is given up
+const ROWS = { done: 60, failed: 300 }; // how many of each the panel keeps
 
 const form = document.getElementById("add");
 const input = form.elements.photo;
@@ -63,7 +64,7 @@ function next() {
   if (!job) return;
   active++;
   row(job);
-  if (job.file.size > most) end(job, `This file is larger than ${Math.floor(most / 1e6)} MB, the most that is taken.`);
+  if (job.file.size > most) end(job, `This file is larger than ${form.dataset.most}, the most that is taken.`);
   else send(job);
 }
 
@@ -73,8 +74,7 @@ function row(job) {
   job.row.className = "";
   const list = panel.querySelector("ul");
   if (!job.row.isConnected) list.prepend(job.row);
-  const over = list.querySelectorAll(".done");
-  if (over.length > ROWS) over[over.length - 1].remove();
+  for (const [kind, most] of Object.entries(ROWS)) [...list.getElementsByClassName(kind)].slice(most).forEach((old) => old.remove());
 }
 
 function say(job, text) {
@@ -91,7 +91,13 @@ function send(job) {
   request.setRequestHeader("Accept", "application/json");
   request.responseType = "json";
   const bar = job.row.querySelector("progress");
+  let silence = 0;
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => request.abort(), SILENCE);
+  };
   request.upload.addEventListener("progress", ({ loaded, total }) => {
+    heard();
     bar.value = loaded / total;
     say(job, loaded < total ? `${Math.floor((100 * loaded) / total)} %` : "Developing…");
   });
@@ -102,6 +108,9 @@ function send(job) {
     else end(job, (result?.problem ?? request.response)?.detail ?? `The gallery answered with status ${request.status} and no reason.`);
   });
   request.addEventListener("error", () => again(job));
+  request.addEventListener("abort", () => again(job));
+  request.addEventListener("loadend", () => clearTimeout(silence));
+  heard();
   request.send(body);
 }
 
@@ -121,6 +130,7 @@ function end(job, problem, result, retry) {
   job.row.querySelector("progress").remove();
   if (problem) {
     failed++;
+    job.row.className = "failed";
     say(job, "");
     job.row.append(element("p", problem, { className: "refused" }));
     if (retry) {

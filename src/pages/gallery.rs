@@ -67,15 +67,37 @@ pub struct Gallery {
 /// The shape from which on the thumbnail may be too coarse for its tile.
 const WIDE: u32 = 48;
 
-/// The shape of a picture as the style sheet knows it: width / height in twenty-fourths, within what a row can show.
+/// The shape of a picture as the style sheet knows it: width / height in twenty-fourths, cropped where a row cannot show it.
 /// A square while the size is unknown.
 pub(super) fn shape(width: u32, height: u32) -> u32 {
     if width == 0 || height == 0 {
         return 24;
     }
     let (width, height) = (u64::from(width), u64::from(height));
-    let twenty_fourths = ((width * 24 + height / 2) / height).clamp(10, 84);
-    u32::try_from(twenty_fourths).unwrap_or(84)
+    let twenty_fourths = ((width * 24 + height / 2) / height).clamp(10, 60);
+    u32::try_from(twenty_fourths).unwrap_or(60)
+}
+
+/// A number of bytes as people read it: `50 MB`.
+pub(super) fn size(bytes: impl std::borrow::Borrow<u64>) -> String {
+    match *bytes.borrow() {
+        bytes @ 0..1_000 => format!("{bytes} bytes"),
+        bytes @ 1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        bytes => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// A whole number as people read it: `12,345`.
+pub(super) fn grouped(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 impl Tile {

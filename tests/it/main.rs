@@ -12,6 +12,7 @@ mod gallery;
 mod imaging;
 mod import;
 mod labeler;
+mod look;
 mod photo;
 mod pictures;
 mod process;
