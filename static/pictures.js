@@ -85,7 +85,7 @@ function place(img) {
 
 function refresh(img) {
   const id = img.closest("[data-id]")?.dataset.id;
-  if (!id || img.dataset.tried) return img.classList.remove("waiting");
+  if (!id || img.dataset.tried) return img.classList.replace("waiting", "broken") || img.classList.add("broken");
   img.dataset.tried = "1";
   img.removeAttribute("srcset");
   img.src = `/photos/${id}/${img.dataset.rendition ?? "thumb"}`;

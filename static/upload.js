@@ -23,10 +23,14 @@ function open() {
   panel = element("section", "", { className: "uploads" });
   panel.setAttribute("aria-label", "Uploads");
   const header = element("header");
-  const close = element("button", "", { type: "button", title: "Hide" });
-  close.setAttribute("aria-label", "Hide the uploads");
+  const close = element("button", "", { type: "button", title: "Hide or show" });
+  close.setAttribute("aria-label", "Hide or show the list of uploads");
   close.innerHTML = '<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><path d="m5 5 10 10M15 5 5 15"/></svg>';
-  close.addEventListener("click", () => { panel.hidden = true; });
+  close.addEventListener("click", () => {
+    const list = panel.querySelector("ul");
+    if (done < total) list.hidden = !list.hidden; // while it runs, its heading stays
+    else panel.hidden = true;
+  });
   header.append(element("h2"), close);
   panel.append(header, Object.assign(element("progress"), { ariaLabel: "All uploads" }), element("ul"));
   document.body.append(panel);
@@ -51,7 +55,7 @@ function count() {
 function add(files, description = "") {
   if (!files.length) return;
   open();
-  panel.hidden = false;
+  panel.hidden = panel.querySelector("ul").hidden = false;
   if (done === total) [total, done, kept, failed, told] = [0, 0, 0, 0, 0];
   for (const file of files) queue.push({ file, description, tries: 0 });
   total += files.length;
