@@ -131,8 +131,8 @@ fn label(photos: &[PathBuf]) -> anyhow::Result<()> {
             Ok(labels) => labels
                 .iter()
                 .map(|label| match label.instances.len() {
-                    0 | 1 => format!("{} {:.0}", label.name, label.confidence),
-                    count => format!("{} {:.0} (x{count})", label.name, label.confidence),
+                    0 | 1 => format!("{} {:.0}", label.name, label.by_confidence()),
+                    count => format!("{} {:.0} (x{count})", label.name, label.by_confidence()),
                 })
                 .collect::<Vec<_>>()
                 .join(", "),

@@ -72,7 +72,6 @@ table! {
     "/favicon.ico"              { GET Anyone assets::favicon }
     "/static/{name}"            { GET Anyone assets::serve }
     "/media/{path:.*}"          { GET Link media::serve }
-    "/upload"                   { GET Visitor upload::form }
     "/labels"                   { GET Visitor labels::list }
     "/photos"                   { GET Visitor gallery::list, POST Visitor upload::receive }
     "/photos/{id}"              { GET Visitor photo::show }

@@ -73,7 +73,7 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, Error> {
 
 /// Serves the icon under the address that browsers ask by themselves.
 pub async fn favicon(request: HttpRequest) -> Result<HttpResponse, Error> {
-    let asset = hashed("favicon.ico").and_then(|name| ASSETS.get(&name)).ok_or(Error::NotFound)?;
+    let asset = hashed("favicon.png").and_then(|name| ASSETS.get(&name)).ok_or(Error::NotFound)?;
     Ok(answer(&request, asset, "public, max-age=86400"))
 }
 

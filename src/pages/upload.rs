@@ -171,15 +171,6 @@ struct Sent {
     upload: Result<Upload, Error>,
 }
 
-/// The upload form, for browsers without scripts and for people who look for it.
-pub async fn form(site: web::Data<Site>, visitor: Visitor) -> Result<HttpResponse, Error> {
-    let frame = Frame::of(&site, &visitor).await?;
-    page_with_status(
-        &UploadPage { frame, outcomes: Vec::new(), description: String::new(), max_bytes: site.uploads.max_bytes },
-        200,
-    )
-}
-
 /// Takes photos in. Each file is judged by itself; the answer has a line for each.
 pub async fn receive(
     request: HttpRequest,

@@ -16,7 +16,7 @@ struct Expected {
 fn expected(route: &Route) -> Expected {
     let (owner, unknown) = match (route.method, route.path) {
         ("GET", "/") => (303, None),
-        ("GET", "/ping" | "/favicon.ico" | "/upload" | "/labels" | "/photos") => (200, None),
+        ("GET", "/ping" | "/favicon.ico" | "/labels" | "/photos") => (200, None),
         ("GET", "/static/{name}") => (200, Some(404)),
         ("GET", "/media/{path:.*}") => (200, Some(404)),
         ("POST", "/photos") => (415, None),

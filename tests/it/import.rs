@@ -15,7 +15,8 @@ async fn a_folder_is_taken_in_once_however_often_it_is_imported() {
     }
     std::fs::write(folder.join("deep/same as a.jpg"), pictures::jpeg(64, 48, 0)).unwrap();
     std::fs::write(folder.join("notes.txt"), "no photo").unwrap();
-    let import = || photo_gallery::import::import(site.app.album(), &Owner::anonymous(), &folder, 2);
+    let nobody = Owner::anonymous();
+    let import = || photo_gallery::import::import(site.app.album(), &nobody, &folder, 2);
     let first = import().await.unwrap();
     let second = import().await.unwrap();
     assert_eq!(first, Summary { new: 3, already_here: 1, refused: 1, failed: 0 });

@@ -58,7 +58,7 @@ fn photo(state: &'static str) -> PhotoPage {
     let sample = tile(7);
     let label = |name: &str, count: usize| LabelBar {
         name: name.to_owned(),
-        percent: 91,
+        percent: Some(91),
         count,
         parents: "Animal, Pet".to_owned(),
         boxes: vec![[1.5, 2.0, 30.0, 40.0]; count],

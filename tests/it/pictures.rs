@@ -3,7 +3,7 @@
 use image::{ImageFormat, Rgb, RgbImage};
 
 /// A picture with some structure.
-pub fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
+pub(crate) fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let wave = |k: u32| ((x.wrapping_mul(k) / 7 + y.wrapping_mul(k + seed) / 5 + seed * 31) % 256) as u8;
         Rgb([wave(3), wave(5), ((x + seed * 13) * 255 / width.max(1) % 256) as u8])
@@ -11,7 +11,7 @@ pub fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
 }
 
 /// A JPEG.
-pub fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
+pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let pixels = picture(width.into(), height.into(), seed);
     jpeg_encoder::Encoder::new(&mut bytes, 85).encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb).unwrap();
@@ -19,7 +19,7 @@ pub fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
 }
 
 /// A picture in a format of crate `image`.
-pub fn encoded(format: ImageFormat, width: u32, height: u32, seed: u32) -> Vec<u8> {
+pub(crate) fn encoded(format: ImageFormat, width: u32, height: u32, seed: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     picture(width, height, seed).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()

@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A running gallery. Dropping it ends it; [`Site::stop`] ends it in order, keeping its folder.
-pub struct Site {
-    pub url: String,
-    pub client: Client,
-    pub app: Arc<App>,
-    pub folder: Arc<TempDir>,
+pub(crate) struct Site {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) app: Arc<App>,
+    pub(crate) folder: Arc<TempDir>,
     settings: Settings,
     stop: CancellationToken,
     server: actix_web::dev::ServerHandle,
@@ -26,12 +26,12 @@ pub struct Site {
 
 impl Site {
     /// A gallery with nothing set but its folder, without a labeler, with a worker.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
     /// A gallery with some settings changed.
-    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = Settings { labeler: Labeler::None, ..Settings::default() };
         settings.data = folder.path().join("data");
@@ -41,7 +41,7 @@ impl Site {
     }
 
     /// A gallery whose photos wait until a test finishes them by hand.
-    pub async fn without_worker() -> Self {
+    pub(crate) async fn without_worker() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = Settings { labeler: Labeler::None, ..Settings::default() };
         settings.data = folder.path().join("data");
@@ -70,7 +70,7 @@ impl Site {
     }
 
     /// Stops the gallery in order and starts it anew on the same folder.
-    pub async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(mut self) -> Self {
         self.stop.cancel();
         self.server.stop(true).await;
         for running in self.running.drain(..) {
@@ -82,23 +82,23 @@ impl Site {
     }
 
     /// A request to a path of this gallery.
-    pub fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
     /// GET as a browser.
-    pub async fn page(&self, path: &str) -> Response {
+    pub(crate) async fn page(&self, path: &str) -> Response {
         self.ask(Method::GET, path).header(header::ACCEPT, "text/html").send().await.unwrap()
     }
 
     /// GET as a program.
-    pub async fn json(&self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn json(&self, path: &str) -> (StatusCode, Value) {
         let answer = self.ask(Method::GET, path).header(header::ACCEPT, "application/json").send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }
 
     /// Uploads one file as a program; the status, and the file's line of the answer (or the whole refusal).
-    pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+    pub(crate) async fn upload(&self, name: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
         let form = multipart::Form::new().part("photo", multipart::Part::bytes(bytes).file_name(name.to_owned()));
         let (status, mut answer) = self.send(form).await;
         let line = answer.get_mut("results").and_then(|results| results.get_mut(0)).map(Value::take);
@@ -106,21 +106,21 @@ impl Site {
     }
 
     /// Uploads a form as a program.
-    pub async fn send(&self, form: multipart::Form) -> (StatusCode, Value) {
+    pub(crate) async fn send(&self, form: multipart::Form) -> (StatusCode, Value) {
         let request = self.ask(Method::POST, "/photos").header(header::ACCEPT, "application/json").multipart(form);
         let answer = request.send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }
 
     /// Uploads a picture that must be taken; the photo.
-    pub async fn uploaded(&self, name: &str, bytes: Vec<u8>) -> Value {
+    pub(crate) async fn uploaded(&self, name: &str, bytes: Vec<u8>) -> Value {
         let (status, mut line) = self.upload(name, bytes).await;
         assert_eq!(status, StatusCode::CREATED, "{line}");
         line["photo"].take()
     }
 
     /// The photo once the worker is done with it.
-    pub async fn settled(&self, id: &str) -> Value {
+    pub(crate) async fn settled(&self, id: &str) -> Value {
         for _ in 0..600 {
             let (status, photo) = self.json(&format!("/photos/{id}")).await;
             assert_eq!(status, StatusCode::OK, "{photo}");
@@ -133,17 +133,17 @@ impl Site {
     }
 
     /// POST of a form as a program.
-    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.ask(Method::POST, path).header(header::ACCEPT, "application/json").form(fields).send().await.unwrap()
     }
 
     /// The files that lie in the store's folder.
-    pub fn stored(&self) -> Vec<std::path::PathBuf> {
+    pub(crate) fn stored(&self) -> Vec<std::path::PathBuf> {
         files(&self.settings.data.join("photos"))
     }
 
     /// The temporary files of uploads.
-    pub fn incoming(&self) -> Vec<std::path::PathBuf> {
+    pub(crate) fn incoming(&self) -> Vec<std::path::PathBuf> {
         let mut files = files(&self.settings.data.join("incoming"));
         files.retain(|file| !file.ends_with("lock"));
         files

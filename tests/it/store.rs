@@ -83,7 +83,7 @@ impl Place {
         match self {
             Self::Folder(root) => {
                 let (path, query) = url.strip_prefix("/media/")?.split_once('?')?;
-                let media = disk::open(root.path(), HOUR, Utc::now).resolve(path, query)?;
+                let media = disk::open(root.path(), HOUR, Utc::now).media(path, query)?;
                 Some(Answer {
                     content: std::fs::read(media.file).ok()?,
                     media_type: media.media_type.to_string(),

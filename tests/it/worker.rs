@@ -1,12 +1,12 @@
 //! What happens to a photo after its upload was answered.
 
-use photo_gallery::settings::{Builtin, Labeler};
+use photo_gallery::settings::Settings;
 
 use crate::{pictures, site::Site};
 
 #[tokio::test]
 async fn a_photo_is_labelled_without_being_asked_again() {
-    let site = Site::with(|settings| settings.labeler = Labeler::Builtin(Builtin::default())).await;
+    let site = Site::with(|settings| settings.labeler = Settings::default().labeler).await;
     let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/photos/chelsea.jpg")).unwrap();
     let photo = site.uploaded("c.jpg", bytes).await;
     assert_eq!(photo["state"], "labelling");

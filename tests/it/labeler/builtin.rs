@@ -149,7 +149,7 @@ async fn labels_of(name: &str) -> Vec<Label> {
 async fn an_astronaut_is_a_person_with_a_box() {
     let labels = labels_of("astronaut.jpg").await;
     let person = named(&labels, "Person").expect("a person");
-    assert!(person.confidence > 70.0);
+    assert!(person.by_confidence() > 70.0);
     assert_eq!(person.instances.len(), 1);
     assert_eq!(person.categories, ["Person Description"]);
 }
@@ -158,7 +158,7 @@ async fn an_astronaut_is_a_person_with_a_box() {
 async fn a_cat_is_a_cat_and_an_animal() {
     let labels = labels_of("chelsea.jpg").await;
     let cat = named(&labels, "Cat").expect("a cat");
-    assert!(cat.confidence > 90.0, "two witnesses: {cat:?}");
+    assert!(cat.by_confidence() > 90.0, "two witnesses: {cat:?}");
     assert_eq!(cat.instances.len(), 1);
     for parent in ["Feline", "Mammal", "Animal"] {
         assert!(cat.parents.iter().any(|p| p == parent), "{parent} above {cat:?}");

@@ -81,7 +81,7 @@ async fn parents_categories_and_boxes_are_kept() {
     let labels = answered(Answer::Labels(a_dog())).await.expect("labels");
     assert_eq!(labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>(), ["Animal", "Dog"]);
     let dog = &labels[1];
-    assert!((dog.confidence - 97.5).abs() < 0.001);
+    assert!((dog.by_confidence() - 97.5).abs() < 0.001);
     assert_eq!(dog.parents, ["Animal", "Mammal"]);
     assert_eq!(dog.categories, ["Animals and Pets"]);
     assert_eq!(dog.instances, [Instance { confidence: 96.0, left: 0.25, top: 0.5, width: 0.5, height: 0.25 }]);
@@ -214,7 +214,7 @@ async fn junk_values_are_left_out() {
         {"Name": "Unsure", "Confidence": -3.0},
     ]);
     let labels = answered(Answer::Labels(junk)).await.expect("labels");
-    let names: Vec<_> = labels.iter().map(|label| (label.name.as_str(), label.confidence)).collect();
+    let names: Vec<_> = labels.iter().map(|label| (label.name.as_str(), label.by_confidence())).collect();
     assert_eq!(names, [("Too sure", 100.0), ("Cat", 90.0), ("Unsure", 0.0)]);
     assert_eq!(labels[1].parents, ["Animal"]);
     let inside = Instance { confidence: 100.0, left: 0.0, top: 0.5, width: 0.5, height: 0.5 };
@@ -233,7 +233,7 @@ async fn a_thousand_labels_are_cut_to_the_surest() {
     let labels = answered(Answer::Labels(many.into())).await.expect("labels");
     assert_eq!(labels.len(), Label::MAX_PER_PHOTO);
     assert_eq!(labels[0].name, "Thing 999");
-    assert_eq!(labels[0].parents.len(), Label::MAX_RELATED);
+    assert_eq!(labels[0].parents.len(), Label::MAX_PARENTS);
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ mod with_servers {
     async fn an_answer_in_amazons_own_shape_is_read_whole() {
         let labels = moto().await.labels(photo("chelsea.jpg")).await.expect("labels");
         let phone = named(&labels, "Mobile Phone").expect("moto's canned label");
-        assert!(phone.confidence > 99.0);
+        assert!(phone.by_confidence() > 99.0);
         assert!(phone.parents.iter().any(|parent| parent == "Phone"), "{phone:?}");
         assert_eq!(phone.instances.len(), 1);
         assert!(!phone.categories.is_empty(), "{phone:?}");

@@ -37,7 +37,7 @@ fn fused(classes: &[(&str, f32)], objects: &[Detection]) -> Vec<Label> {
 
 #[track_caller]
 fn assert_confidence(labels: &[Label], name: &str, percent: f64) {
-    let found = named(labels, name).map(|label| label.confidence);
+    let found = named(labels, name).map(Label::by_confidence);
     assert!(found.is_some_and(|found| (found - percent).abs() < 0.001), "{name} is {found:?} instead of {percent}");
 }
 

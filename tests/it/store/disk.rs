@@ -41,7 +41,7 @@ async fn every_byte_of_a_link_counts() {
     let save = Disposition::Attachment(FileName::new("été.jpg"));
     let url = disk.link(&path, MediaType::Jpeg, &save).await.unwrap();
     let rest = url.strip_prefix("/media/").unwrap();
-    let resolve = |rest: &str| rest.split_once('?').and_then(|(path, query)| disk.resolve(path, query));
+    let resolve = |rest: &str| rest.split_once('?').and_then(|(path, query)| disk.media(path, query));
     let media = resolve(rest).unwrap();
     assert_eq!((fs::read(media.file).unwrap(), media.disposition), (b"mine".to_vec(), save));
     for at in 0..rest.len() {
@@ -65,8 +65,8 @@ async fn a_link_of_another_secret_is_refused() {
     let other = Disk::open(root.path().to_owned(), "/media", b"another secret", HOUR, Utc::now).unwrap();
     let url = other.link(&new_path(), MediaType::Jpeg, &Disposition::Inline).await.unwrap();
     let (path, query) = url["/media/".len()..].split_once('?').unwrap();
-    assert_eq!(open(root.path(), HOUR, Utc::now).resolve(path, query), None);
-    assert!(other.resolve(path, query).is_some());
+    assert_eq!(open(root.path(), HOUR, Utc::now).media(path, query), None);
+    assert!(other.media(path, query).is_some());
 }
 
 #[tokio::test]
@@ -81,9 +81,9 @@ async fn a_link_works_until_the_moment_it_names() {
     let disk = open(root.path(), HOUR, still::end_of_window);
     let url = disk.link(&new_path(), MediaType::Jpeg, &Disposition::Inline).await.unwrap();
     let (path, query) = url["/media/".len()..].split_once('?').unwrap();
-    let media = open(root.path(), HOUR, last_moment).resolve(path, query).unwrap();
+    let media = open(root.path(), HOUR, last_moment).media(path, query).unwrap();
     assert_eq!(media.expires, too_late());
-    assert_eq!(open(root.path(), HOUR, too_late).resolve(path, query), None);
+    assert_eq!(open(root.path(), HOUR, too_late).media(path, query), None);
 }
 
 #[tokio::test]
