@@ -91,7 +91,10 @@ fn occupy(root: &Path) -> io::Result<fs::File> {
         }
         in_use.unlock()?;
     }
-    in_use.lock_shared()?;
+    match in_use.lock_shared() {
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
+        locked => locked?,
+    }
     NamedTempFile::new_in(tmp(root))?;
     Ok(in_use)
 }

@@ -45,7 +45,8 @@ impl Trouble {
                 format!("the bucket {bucket} lies in another region: set the region in which it was created")
             }
             (_, Some(403)) => format!(
-                "{action} is denied on arn:aws:s3:::{bucket}/{path}: allow it in the policy of the gallery's role or user"
+                "{action} is denied on arn:aws:s3:::{bucket}/{path}: allow it in the policy of the gallery's role or user, \
+                 and s3:ListBucket on the bucket, without which absent objects are denied too"
             ),
             _ if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) => {
                 if format!("{}", DisplayErrorContext(&error)).contains("CredentialsNotLoaded") {

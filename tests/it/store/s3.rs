@@ -8,8 +8,12 @@ use std::{
 };
 
 use aws_credential_types::credential_fn::provide_credentials_fn;
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::{
+    Client,
+    config::{Credentials, SharedCredentialsProvider, timeout::TimeoutConfig},
+};
 use chrono::Utc;
+use futures_util::TryStreamExt as _;
 use photo_gallery::{
     photo::MediaType,
     store::{Disposition, S3, Store as _},
@@ -24,7 +28,7 @@ fn nobody() -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// A server that gives the same answer to every request.
+/// A server that gives the same answer to every request and closes the connection.
 fn server_that_says(status: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -32,8 +36,7 @@ fn server_that_says(status: &'static str, body: &'static str) -> String {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 8192]);
-            let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{body}");
         }
     });
     address
@@ -84,6 +87,27 @@ async fn a_bucket_of_another_region_is_named() {
         let refusal = refusal(&server_that_says(status, body), aws::key("test", "test"), "my-photos").await;
         assert!(refusal.contains("the bucket my-photos lies in another region: set the region"), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_in_time_is_told_as_such() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let (client, provider) = aws::s3(&endpoint, aws::key("test", "test")).await;
+    let impatient = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(100)).build();
+    let client = Client::from_conf(client.config().to_builder().timeout_config(impatient).build());
+    let store = S3::new(client, provider, "my-photos".to_owned(), HOUR, Utc::now);
+    let error = chain(&store.get(&new_path()).await.err().expect("nobody answers"));
+    assert!(error.starts_with("the bucket my-photos cannot be reached"), "{error}");
+}
+
+#[tokio::test]
+async fn an_object_that_breaks_off_ends_in_an_error() {
+    let endpoint = server_that_says("200 OK\r\ncontent-length: 100", "half a picture");
+    let store = bucket_at(&endpoint, aws::key("test", "test"), "my-photos").await;
+    let object = store.get(&new_path()).await.unwrap().unwrap();
+    assert_eq!(object.bytes, 100);
+    object.content.try_collect::<Vec<_>>().await.unwrap_err();
 }
 
 #[tokio::test]
@@ -149,7 +173,7 @@ async fn a_source_of_credentials_that_fails_does_not_stop_links_while_the_last_a
 async fn on_aws_the_bucket_is_a_host_name() {
     let config = aws::sdk_config(Some("eu-west-1".to_owned()), None, Some(aws::key("test", "test"))).await;
     let provider = config.credentials_provider().unwrap();
-    let store = S3::new(aws_sdk_s3::Client::new(&config), provider, "bucket".to_owned(), HOUR, Utc::now);
+    let store = S3::new(Client::new(&config), provider, "bucket".to_owned(), HOUR, Utc::now);
     let url = link(&store).await.unwrap();
     assert!(url.starts_with("https://bucket.s3.eu-west-1.amazonaws.com/photos/a.jpg?"), "{url}");
 }
