@@ -40,7 +40,18 @@ const THINGS: [(&str, &str); 24] = [
     ("Volcano", "Nature"),
 ];
 const WORDS: [&str; 12] = [
-    "holiday", "grandmother", "garden", "birthday", "weekend", "lake", "morning", "evening", "party", "school", "wedding", "rain",
+    "holiday",
+    "grandmother",
+    "garden",
+    "birthday",
+    "weekend",
+    "lake",
+    "morning",
+    "evening",
+    "party",
+    "school",
+    "wedding",
+    "rain",
 ];
 const CAMERAS: [&str; 4] = ["Canon EOS 5D", "NIKON D750", "Apple iPhone 15", "FUJIFILM X-T4"];
 
@@ -106,7 +117,8 @@ impl Row {
         };
         let file_name = format!("IMG_{:04}.jpg", number % 10_000);
         let camera = CAMERAS[dice.below(CAMERAS.len())];
-        let mut terms: BTreeSet<Term> = [file_name.as_str(), &description, camera].into_iter().flat_map(Term::words).collect();
+        let mut terms: BTreeSet<Term> =
+            [file_name.as_str(), &description, camera].into_iter().flat_map(Term::words).collect();
         for (name, parent, _) in &labels {
             terms.insert(Term::label(name));
             terms.extend(Term::words(name));
@@ -130,7 +142,7 @@ impl Row {
 /// Fills an empty, migrated catalog with `photos` finished photos of `owner`.
 macro_rules! fill {
     ($name:ident, $connection:ty) => {
-        pub async fn $name(connection: &mut $connection, owner: &Owner, photos: usize) -> anyhow::Result<()> {
+        pub(crate) async fn $name(connection: &mut $connection, owner: &Owner, photos: usize) -> anyhow::Result<()> {
             let (there,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM album_total").fetch_one(&mut *connection).await?;
             ensure!(there == 0, "the catalog to fill must be empty");
             let mut dice = Dice(7);

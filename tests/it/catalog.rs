@@ -13,7 +13,9 @@ mod text;
 mod work;
 
 use photo_gallery::catalog::{Catalog, Connection, PoolSize, Tls};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, mysql::MySqlConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, mysql::MySqlConnectOptions,
+};
 
 /// A fresh database and the catalog on it.
 pub(crate) struct Bed {
@@ -90,7 +92,8 @@ impl Bed {
 
 /// Where the test's MariaDB listens.
 fn mariadb_place() -> String {
-    std::env::var("TEST_MARIADB").expect("TEST_MARIADB says where MariaDB listens, as `127.0.0.1:PORT`; script/test starts it and sets this")
+    std::env::var("TEST_MARIADB")
+        .expect("TEST_MARIADB says where MariaDB listens, as `127.0.0.1:PORT`; script/test starts it and sets this")
 }
 
 fn mysql_connection(place: &str, user: &str, password: &str, database: &str) -> Connection {
@@ -111,6 +114,12 @@ async fn root(place: &str, database: Option<&str>) -> MySqlConnection {
     let options = MySqlConnectOptions::new().host(host).port(port.parse().expect("a port")).username("root");
     let options = if let Some(database) = database { options.database(database) } else { options };
     options.connect().await.expect("the MySQL server answers root without password")
+}
+
+/// Takes away the nameless accounts of a fresh MariaDB, which would sign in on this machine in place of any `name@%`.
+async fn drop_nameless_accounts(root: &mut MySqlConnection) {
+    root.execute("DELETE FROM mysql.global_priv WHERE User = ''").await.expect("deleted");
+    root.execute("FLUSH PRIVILEGES").await.expect("flushed");
 }
 
 /// Expands one list of cases over every engine.

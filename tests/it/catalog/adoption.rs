@@ -50,7 +50,10 @@ pub(super) async fn adopting_in_parallel_adopts_once(bed: &Bed) {
     }
     while bed.catalog.adopt(at(0), 10).await.expect("adopted") > 0 {}
     assert_eq!(bed.catalog.totals(&ann()).await.expect("counted").photos, 30);
-    assert_eq!(bed.catalog.label_totals(&ann()).await.expect("counted"), [("Car".to_owned(), 30), ("Toy".to_owned(), 30)]);
+    assert_eq!(
+        bed.catalog.label_totals(&ann()).await.expect("counted"),
+        [("Car".to_owned(), 30), ("Toy".to_owned(), 30)]
+    );
     assert_eq!(found(bed, &ann(), &[Term::label("Toy")]).await.len(), 30);
 }
 
@@ -66,16 +69,28 @@ async fn the_course_table_is_adopted(bed: &Bed) {
     let mine = bed.catalog.photos(&ann(), &[], None, 100).await.expect("listed");
     let [unlabelled, bear] = mine.as_slice() else { panic!("two photos of ann: {mine:?}") };
     assert_eq!(bear.description.as_str(), "Zoë's birthday");
-    assert_eq!((bear.original.as_str(), bear.media_type, bear.state()), ("photos/0123456789abcdef.png", MediaType::Png, State::Stored));
-    assert_eq!((bear.file_name.as_str(), bear.label_text.as_str()), ("0123456789abcdef.png", "Toy, Teddy Bear, Person"));
+    assert_eq!(
+        (bear.original.as_str(), bear.media_type, bear.state()),
+        ("photos/0123456789abcdef.png", MediaType::Png, State::Stored)
+    );
+    assert_eq!(
+        (bear.file_name.as_str(), bear.label_text.as_str()),
+        ("0123456789abcdef.png", "Toy, Teddy Bear, Person")
+    );
     assert_eq!(bear.created_at.to_rfc3339(), "2018-05-06T07:08:09+00:00");
     assert_eq!(bear.labelled_at, Some(bear.created_at));
     assert_eq!((unlabelled.created_at, unlabelled.labelled_at, unlabelled.media_type), (at(0), None, MediaType::Jpeg));
     let labels = bed.catalog.labels(&[bear.id]).await.expect("read").remove(&bear.id).expect("labels");
-    assert_eq!(labels.iter().map(|label| (label.name.as_str(), label.confidence)).collect::<Vec<_>>(), [("Person", None), ("Teddy Bear", None), ("Toy", None)]);
+    assert_eq!(
+        labels.iter().map(|label| (label.name.as_str(), label.confidence)).collect::<Vec<_>>(),
+        [("Person", None), ("Teddy Bear", None), ("Toy", None)]
+    );
 
     let anonymous: Vec<Photo> = bed.catalog.photos(&Owner::anonymous(), &[], None, 100).await.expect("listed");
-    assert_eq!(anonymous.iter().map(|photo| photo.original.as_str()).collect::<Vec<_>>(), ["photos/0123456789abcde0.png"]);
+    assert_eq!(
+        anonymous.iter().map(|photo| photo.original.as_str()).collect::<Vec<_>>(),
+        ["photos/0123456789abcde0.png"]
+    );
     for words in ["zoe", "teddy", "0123456789abcdef"] {
         assert_eq!(found(bed, &ann(), &Term::words(words)).await, [bear.id], "{words}");
     }
@@ -104,7 +119,9 @@ async fn a_course_table_in_sqlite_is_adopted() {
 mod with_servers {
     use sqlx::{Connection as _, Executor as _, Row as _};
 
-    use super::{Bed, COURSE_ROWS, COURSE_TABLE, LATER_ROW, ann, at, found, mariadb_place, the_course_table_is_adopted};
+    use super::{
+        Bed, COURSE_ROWS, COURSE_TABLE, LATER_ROW, ann, at, found, mariadb_place, the_course_table_is_adopted,
+    };
     use crate::catalog::root;
 
     #[tokio::test]
@@ -131,7 +148,10 @@ mod with_servers {
         while bed.catalog.adopt(at(0), 10).await.expect("adopted") > 0 {}
         let photo_gallery::catalog::Connection::MySql { database, .. } = &bed.connection else { panic!("MySQL") };
         let mut prompt = root(&mariadb_place(), Some(database)).await;
-        let toys = prompt.fetch_all("select * from photo where labels like '%Toy%' order by object_key desc").await.expect("answered");
+        let toys = prompt
+            .fetch_all("select * from photo where labels like '%Toy%' order by object_key desc")
+            .await
+            .expect("answered");
         assert_eq!(toys.len(), 2);
         assert_eq!(toys[0].get::<String, _>("object_key"), "photos/0123456789abcdef.png");
         assert_eq!(toys[0].get::<String, _>("labels"), "Toy, Teddy Bear, Person");

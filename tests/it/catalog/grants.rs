@@ -17,11 +17,18 @@ mod with_servers {
     use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
     use super::{Bed, Catalog, PoolSize};
-    use crate::catalog::{cases, mariadb_place, mysql_connection, root};
+    use crate::catalog::{cases, drop_nameless_accounts, mariadb_place, mysql_connection, root};
 
     fn database(bed: &Bed) -> &str {
         let Connection::MySql { database, .. } = &bed.connection else { panic!("MySQL") };
         database
+    }
+
+    async fn bed() -> Bed {
+        let mut root = root(&mariadb_place(), None).await;
+        drop_nameless_accounts(&mut root).await;
+        root.close().await.expect("closed");
+        Bed::mariadb().await
     }
 
     async fn grants(user: &str) -> Vec<String> {
@@ -34,13 +41,16 @@ mod with_servers {
 
     async fn drop_user(user: &str) {
         let mut connection = root(&mariadb_place(), None).await;
-        connection.execute(AssertSqlSafe(format!("DROP USER '{}'@'%'", user.replace('\'', "''")))).await.expect("dropped");
+        connection
+            .execute(AssertSqlSafe(format!("DROP USER '{}'@'%'", user.replace('\'', "''"))))
+            .await
+            .expect("dropped");
         connection.close().await.expect("closed");
     }
 
     #[tokio::test]
     async fn the_web_user_has_four_rights_and_does_all_but_change_tables() {
-        let bed = Bed::mariadb().await;
+        let bed = bed().await;
         let user = format!("web_{}", std::process::id());
         for password in ["first", "p%a&s's\\w/o@r\"d;--`é"] {
             bed.catalog.grant_web_user(&user, &password.to_owned().into()).await.expect("granted");
@@ -52,7 +62,8 @@ mod with_servers {
         assert_eq!(rights[1], format!("GRANT SELECT, INSERT, UPDATE, DELETE ON `{escaped}`.* TO `{user}`@`%`"));
 
         let connection = mysql_connection(&mariadb_place(), &user, "p%a&s's\\w/o@r\"d;--`é", database(&bed));
-        let web = Bed { catalog: Catalog::open(&connection, PoolSize(2)).expect("a catalog"), connection, folder: None };
+        let web =
+            Bed { catalog: Catalog::open(&connection, PoolSize(2)).expect("a catalog"), connection, folder: None };
         assert_eq!(web.catalog.schema_state().await.expect("read"), SchemaState::Current);
         let photo = cases::insert(&web, &cases::ann(), [1]).await.remove(0);
         web.catalog.save_labels(photo.id, &[cases::label("Dog", 90.0)], cases::at(1)).await.expect("saved");
@@ -72,7 +83,7 @@ mod with_servers {
 
     #[tokio::test]
     async fn a_name_full_of_quotes_is_a_name() {
-        let bed = Bed::mariadb().await;
+        let bed = bed().await;
         let user = format!("o'b`r\\%_ {}", std::process::id() % 100_000);
         bed.catalog.grant_web_user(&user, &"secret".to_owned().into()).await.expect("granted");
         let connection = mysql_connection(&mariadb_place(), &user, "secret", database(&bed));

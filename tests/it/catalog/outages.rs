@@ -22,9 +22,13 @@ async fn outage(catalog: &Catalog) -> (String, Duration) {
 async fn an_unreachable_database_is_a_sentence_within_three_seconds() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let place = listener.local_addr().expect("an address").to_string();
-    let catalog = Catalog::open(&mysql_connection(&place, "web_user", "secret", "Photos"), PoolSize(2)).expect("a catalog");
+    let catalog =
+        Catalog::open(&mysql_connection(&place, "web_user", "secret", "Photos"), PoolSize(2)).expect("a catalog");
     let (silent, took) = outage(&catalog).await;
-    assert!(silent.contains(&format!("no database answers at {place} in time")) && took < Duration::from_millis(3500), "{silent} {took:?}");
+    assert!(
+        silent.contains(&format!("no database answers at {place} in time")) && took < Duration::from_millis(3500),
+        "{silent} {took:?}"
+    );
     drop(listener);
     let (refused, took) = outage(&catalog).await;
     assert!(refused.contains(&place) && took < Duration::from_millis(3500), "{refused} {took:?}");
@@ -34,8 +38,11 @@ async fn an_unreachable_database_is_a_sentence_within_three_seconds() {
 async fn a_file_that_is_no_database_is_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gallery.db");
-    std::fs::write(&path, "this is a text, and it is long enough to be read as a page header of a database file, they say".repeat(50))
-        .expect("written");
+    std::fs::write(
+        &path,
+        "this is a text, and it is long enough to be read as a page header of a database file, they say".repeat(50),
+    )
+    .expect("written");
     let catalog = Catalog::open(&Connection::Sqlite { path }, PoolSize(1)).expect("a catalog");
     let (sentence, _) = outage(&catalog).await;
     assert!(sentence.contains("is not a SQLite database"), "{sentence}");
@@ -62,7 +69,11 @@ async fn a_writer_waits_for_another_process() {
     other.execute("BEGIN IMMEDIATE").await.expect("locked");
     let begun = Instant::now();
     let busy = bed.catalog.insert_photo(&photo(&ann(), 2)).await.expect_err("busy");
-    assert!(format!("{busy:#}").contains("too busy") && begun.elapsed() < Duration::from_secs(8), "{busy:#} {:?}", begun.elapsed());
+    assert!(
+        format!("{busy:#}").contains("too busy") && begun.elapsed() < Duration::from_secs(8),
+        "{busy:#} {:?}",
+        begun.elapsed()
+    );
     other.execute("ROLLBACK").await.expect("unlocked");
     other.close().await.expect("closed");
     bed.gone().await;
@@ -77,7 +88,7 @@ mod with_servers {
     use sqlx::Executor as _;
 
     use super::{Bed, Catalog, Connection, Duration, Instant, PoolSize, ann, at, found, insert, outage, photo};
-    use crate::catalog::{cases::label, mariadb_place, mysql_connection, root};
+    use crate::catalog::{cases::label, drop_nameless_accounts, mariadb_place, mysql_connection, root};
 
     #[tokio::test]
     async fn a_wrong_password_and_an_unknown_database_are_sentences() {
@@ -86,7 +97,10 @@ mod with_servers {
             Catalog::open(&mysql_connection(&place, user, "not it", database), PoolSize(1)).expect("a catalog")
         };
         let (sentence, took) = outage(&open("root", "mysql")).await;
-        assert!(sentence.contains("refuses user `root` with this password") && took < Duration::from_secs(2), "{sentence}");
+        assert!(
+            sentence.contains("refuses user `root` with this password") && took < Duration::from_secs(2),
+            "{sentence}"
+        );
         assert!(!sentence.contains("not it"), "{sentence}");
         let nowhere = Catalog::open(&mysql_connection(&place, "root", "", "nowhere"), PoolSize(1)).expect("a catalog");
         let (sentence, _) = outage(&nowhere).await;
@@ -99,11 +113,12 @@ mod with_servers {
         insert(&bed, &ann(), [1]).await;
         let Connection::MySql { database, .. } = &bed.connection else { panic!("MySQL") };
         let mut root = root(&mariadb_place(), None).await;
-        let own = sqlx::query_as::<_, (i64,)>("SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?")
-            .bind(database)
-            .fetch_all(&mut root)
-            .await
-            .expect("the pool's connections");
+        let own =
+            sqlx::query_as::<_, (i64,)>("SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?")
+                .bind(database)
+                .fetch_all(&mut root)
+                .await
+                .expect("the pool's connections");
         assert!(!own.is_empty());
         for (id,) in own {
             root.execute(sqlx::AssertSqlSafe(format!("KILL {id}"))).await.expect("killed");
@@ -139,7 +154,11 @@ mod with_servers {
 
     impl Server {
         fn program(name: &str) -> PathBuf {
-            ["/usr/sbin", "/usr/bin"].into_iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.exists()).expect(name)
+            ["/usr/sbin", "/usr/bin"]
+                .into_iter()
+                .map(|folder| PathBuf::from(folder).join(name))
+                .find(|path| path.exists())
+                .expect(name)
         }
 
         fn spawn(folder: &std::path::Path, port: u16) -> Child {
@@ -202,9 +221,11 @@ mod with_servers {
             assert!(begun.elapsed() < Duration::from_secs(20), "the server comes up");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        drop_nameless_accounts(&mut root(&place, None).await).await;
         catalog.grant_web_user("web_user", &"secret".to_owned().into()).await.expect("granted");
         let connection = mysql_connection(&place, "web_user", "secret", "Photos");
-        let bed = Bed { catalog: Catalog::open(&connection, PoolSize(3)).expect("a catalog"), connection, folder: None };
+        let bed =
+            Bed { catalog: Catalog::open(&connection, PoolSize(3)).expect("a catalog"), connection, folder: None };
         insert(&bed, &ann(), [1]).await;
 
         server.process.kill().expect("killed");

@@ -81,7 +81,8 @@ mod with_servers {
     async fn a_missing_database_is_made() {
         let name = format!("made_by_migrate_{}", std::process::id());
         let connection = mysql_connection(&mariadb_place(), "root", "", &name);
-        let bed = Bed { catalog: Catalog::open(&connection, PoolSize(2)).expect("a catalog"), connection, folder: None };
+        let bed =
+            Bed { catalog: Catalog::open(&connection, PoolSize(2)).expect("a catalog"), connection, folder: None };
         let sentence = format!("{:#}", bed.catalog.schema_state().await.expect_err("no database"));
         assert!(sentence.contains(&format!("there is no database `{name}`")), "{sentence}");
         bed.catalog.migrate().await.expect("made and migrated");

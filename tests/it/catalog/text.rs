@@ -9,7 +9,14 @@ use super::{
 
 pub(super) async fn odd_text_comes_back_exactly(bed: &Bed) {
     let longest = "🦉".repeat(Description::MAX_CHARS);
-    let texts = ["👩‍👩‍👧‍👦 🏳️‍🌈", "שלום \u{202e}abc", "a\u{301} á", "it's 100 %_\\ \"quoted\"; -- /* x */", "two  blanks \n\t and lines", &longest];
+    let texts = [
+        "👩‍👩‍👧‍👦 🏳️‍🌈",
+        "שלום \u{202e}abc",
+        "a\u{301} á",
+        "it's 100 %_\\ \"quoted\"; -- /* x */",
+        "two  blanks \n\t and lines",
+        &longest,
+    ];
     let photos = insert(bed, &ann(), 1..=6).await;
     assert_eq!(photos.len(), texts.len());
     for (text, photo) in texts.iter().zip(&photos) {
@@ -26,7 +33,8 @@ pub(super) async fn odd_text_comes_back_exactly(bed: &Bed) {
 
 pub(super) async fn owners_that_differ_in_case_or_accent_are_strangers(bed: &Bed) {
     let longest = "🦉".repeat(Owner::MAX_CHARS);
-    let owners: Vec<Owner> = ["ann", "Ann", "ánn", "a\u{301}nn", "ann%", &longest].iter().map(|o| o.parse().expect("an owner")).collect();
+    let owners: Vec<Owner> =
+        ["ann", "Ann", "ánn", "a\u{301}nn", "ann%", &longest].iter().map(|o| o.parse().expect("an owner")).collect();
     for owner in &owners {
         let mine = insert(bed, owner, [1]).await;
         bed.catalog.save_labels(mine[0].id, &[label("Dog", 50.0)], at(9)).await.expect("saved");
@@ -55,7 +63,8 @@ pub(super) async fn hostile_labels_are_kept_whole_or_dropped(bed: &Bed) {
     let one = insert(bed, &ann(), [1]).await.remove(0);
     let boxed = |left: f64| Instance { confidence: 90.0, left, top: 0.0, width: 1.0, height: 1.0 };
     let mut labels: Vec<Label> = (0..1000).map(|n| label(&format!("Thing {n}"), 10.0)).collect();
-    labels.push(Label { instances: vec![boxed(f64::NAN), boxed(0.25)], ..label("<script>alert('x')</script>", 1000.0) });
+    labels
+        .push(Label { instances: vec![boxed(f64::NAN), boxed(0.25)], ..label("<script>alert('x')</script>", 1000.0) });
     labels.push(label(&"long".repeat(2500), 99.0));
     labels.push(label("Nowhere", f64::NAN));
     labels.push(label("dog", 98.0));
@@ -67,7 +76,10 @@ pub(super) async fn hostile_labels_are_kept_whole_or_dropped(bed: &Bed) {
     assert_eq!(kept, Label::tidy(labels));
     assert_eq!(kept.len(), Label::MAX_PER_PHOTO);
     assert_eq!(kept[0].instances, [boxed(0.25)]);
-    assert_eq!(kept[..3].iter().map(|label| label.name.as_str()).collect::<Vec<_>>(), ["<script>alert('x')</script>", "dog", "Café 🦉"]);
+    assert_eq!(
+        kept[..3].iter().map(|label| label.name.as_str()).collect::<Vec<_>>(),
+        ["<script>alert('x')</script>", "dog", "Café 🦉"]
+    );
     assert_eq!(bed.catalog.label_totals(&ann()).await.expect("counted").len(), Label::MAX_PER_PHOTO);
 }
 

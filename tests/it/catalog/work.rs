@@ -27,7 +27,10 @@ pub(super) async fn labels_replace_labels_and_count_once(bed: &Bed) {
     }
     assert!(bed.catalog.save_labels(two, &[label("Beach", 99.0)], at(9)).await.expect("saved"));
     assert_eq!(bed.catalog.labels(&[one]).await.expect("read")[&one], first);
-    assert_eq!(bed.catalog.label_totals(&ann()).await.expect("counted"), [("Beach".to_owned(), 2), ("Dog".to_owned(), 1)]);
+    assert_eq!(
+        bed.catalog.label_totals(&ann()).await.expect("counted"),
+        [("Beach".to_owned(), 2), ("Dog".to_owned(), 1)]
+    );
     let now = bed.catalog.photo(&ann(), one).await.expect("looked up").expect("there");
     assert_eq!((now.label_text.as_str(), now.state(), now.labelled_at), ("Dog, Beach", State::Labelled, Some(at(9))));
 
@@ -35,7 +38,10 @@ pub(super) async fn labels_replace_labels_and_count_once(bed: &Bed) {
     assert!(found(bed, &ann(), &[Term::label("Dog")]).await.is_empty());
     assert!(found(bed, &ann(), &Term::words("animal")).await.is_empty());
     assert_eq!(found(bed, &ann(), &[Term::label("Cat")]).await, [one]);
-    assert_eq!(bed.catalog.label_totals(&ann()).await.expect("counted"), [("Beach".to_owned(), 1), ("Cat".to_owned(), 1)]);
+    assert_eq!(
+        bed.catalog.label_totals(&ann()).await.expect("counted"),
+        [("Beach".to_owned(), 1), ("Cat".to_owned(), 1)]
+    );
     assert!(bed.catalog.save_labels(one, &[], at(11)).await.expect("saved"));
     let now = bed.catalog.photo(&ann(), one).await.expect("looked up").expect("there");
     assert_eq!((now.label_text.as_str(), now.state()), ("", State::Labelled));
@@ -61,7 +67,9 @@ pub(super) async fn labels_of_many_photos_are_read_at_once(bed: &Bed) {
     let ids: Vec<PhotoId> = photos.iter().map(|photo| photo.id).collect();
     let labels = bed.catalog.labels(&ids).await.expect("read");
     assert_eq!(labels.len(), 69);
-    assert!(labels.values().all(|labels| labels.iter().map(|l| l.name.as_str()).collect::<Vec<_>>() == ["Apple", "Dog"]));
+    assert!(
+        labels.values().all(|labels| labels.iter().map(|l| l.name.as_str()).collect::<Vec<_>>() == ["Apple", "Dog"])
+    );
     assert!(bed.catalog.labels(&[]).await.expect("read").is_empty());
 }
 
@@ -132,7 +140,11 @@ pub(super) async fn developing_moves_a_photo_to_when_it_was_taken(bed: &Bed) {
     bed.catalog.insert_photo(&one).await.expect("inserted");
     bed.catalog.save_labels(one.id, &[label("Dog", 90.0)], at(9)).await.expect("saved");
     assert_eq!(found(bed, &ann(), &[]).await, [one.id, seen.id]);
-    assert_eq!(bed.catalog.unfinished(at(50), 10).await.expect("listed"), [seen.id, one.id], "labelled, but not developed");
+    assert_eq!(
+        bed.catalog.unfinished(at(50), 10).await.expect("listed"),
+        [seen.id, one.id],
+        "labelled, but not developed"
+    );
 
     let taken: DateTime<chrono::FixedOffset> = "1999-12-31T23:59:59+14:00".parse().expect("a moment");
     let told = Developed {
@@ -149,7 +161,10 @@ pub(super) async fn developing_moves_a_photo_to_when_it_was_taken(bed: &Bed) {
     }
     assert_eq!(found(bed, &ann(), &[Term::label("Dog")]).await, [one.id]);
     let now = bed.catalog.photo(&ann(), one.id).await.expect("looked up").expect("there");
-    assert_eq!((now.developed.clone(), now.bytes, now.sha256, now.state()), (Some(told), 555, Some(Sha256([9; 32])), State::Labelled));
+    assert_eq!(
+        (now.developed.clone(), now.bytes, now.sha256, now.state()),
+        (Some(told), 555, Some(Sha256([9; 32])), State::Labelled)
+    );
     assert_eq!(now.shown_at(), taken);
     assert_eq!(bed.catalog.totals(&ann()).await.expect("counted"), Totals { photos: 2, bytes: 1556 });
     assert_eq!(bed.catalog.unfinished(at(50), 10).await.expect("listed"), [seen.id]);
@@ -161,7 +176,8 @@ pub(super) async fn adopted_twins_both_stay(bed: &Bed) {
         bed.catalog.insert_photo(photo).await.expect("inserted");
         assert!(bed.catalog.save_developed(photo.id, Sha256([9; 32]), 500, &developed(), at(9)).await.expect("saved"));
     }
-    let digest = async |photo: &Photo| bed.catalog.photo(&ann(), photo.id).await.expect("looked up").expect("there").sha256;
+    let digest =
+        async |photo: &Photo| bed.catalog.photo(&ann(), photo.id).await.expect("looked up").expect("there").sha256;
     assert_eq!((digest(&one).await, digest(&two).await), (Some(Sha256([9; 32])), None));
     assert_eq!(found(bed, &ann(), &[]).await.len(), 2);
 }
