@@ -90,7 +90,7 @@ async fn time_pages(catalog: &Catalog, owner: &Owner) -> anyhow::Result<()> {
         ("timeline, first page", vec![], None),
         ("timeline, a later page", vec![], middle.clone()),
         ("label, frequent", label("Dog"), None),
-        ("label, rare", label("Volcano"), None),
+        ("label, rare", label("Accordion"), None),
         ("search, one frequent word", Term::words("img"), None),
         ("search, one file name", Term::words("img 0042"), None),
         ("search, two words", Term::words("wedding lake"), None),

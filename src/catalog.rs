@@ -192,7 +192,7 @@ impl Catalog {
     fn deadline(&self) -> tokio::time::Instant {
         let patience = match &self.pool {
             Pool::MySql(_) => PATIENCE,
-            Pool::Sqlite { .. } => Duration::from_secs(600),
+            Pool::Sqlite { .. } => Duration::from_mins(10),
         };
         tokio::time::Instant::now() + patience
     }

@@ -69,7 +69,7 @@ struct Row {
     terms: BTreeSet<Term>,
 }
 
-/// Numbers that look random and are the same every time (Steele, Lea and Flood 2014: SplitMix64).
+/// Numbers that look random and are the same every time (Steele, Lea and Flood 2014, `SplitMix64`).
 struct Dice(u64);
 
 impl Dice {
@@ -126,7 +126,7 @@ impl Row {
         }
         Ok(Self {
             key: TimelineKey::new(created, photo).into(),
-            sha256: format!("{a:016x}{b:016x}{:032x}", number),
+            sha256: format!("{a:016x}{b:016x}{number:032x}"),
             bytes: i64::try_from(1_000_000 + dice.below(9_000_000))?,
             created: created.naive_utc(),
             id,

@@ -182,9 +182,9 @@ mod tests {
             .expect("connected");
         line.execute("PRAGMA max_page_count = 3; CREATE TABLE big (text TEXT)").await.expect("made");
         let fill = "INSERT INTO big VALUES (hex(zeroblob(100000)))";
-        let full = line.execute(fill).await.expect_err("no page is left");
+        let refused = line.execute(fill).await.expect_err("no page is left");
         let catalog = Catalog::open(&Connection::Sqlite { path }, PoolSize(1)).expect("a catalog");
-        let told = catalog.explained(full.into(), "listing a new photo");
+        let told = catalog.explained(refused.into(), "listing a new photo");
         assert!(matches!(told.downcast_ref(), Some(Outage::Full { .. })), "{told:?}");
         assert!(format!("{told:#}").contains("the disk of the database at"), "{told:#}");
         let mistake = line.execute("SELECT nonsense").await.expect_err("no such column");

@@ -170,7 +170,9 @@ async fn complete(connection: &mut MySqlConnection, step: &Migration) -> anyhow:
         match sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *connection).await {
             // The table, column or index is there already.
             Err(error) if matches!(Code::of(&error), Code::MySql(1050 | 1060 | 1061)) => {}
-            outcome => drop(outcome?),
+            outcome => {
+                outcome?;
+            }
         }
     }
     sqlx::query("UPDATE _sqlx_migrations SET success = TRUE, checksum = ? WHERE version = ?")

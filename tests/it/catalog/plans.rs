@@ -72,14 +72,13 @@ fn values(walk: Walk, some: &Photo) -> Vec<Option<String>> {
     let key = Some(some.timeline_key.as_str().to_owned());
     let text = |text: &str| Some(text.to_owned());
     match walk.name {
-        "newest" => vec![owner, key],
         "under terms" => {
             let mut values = vec![owner, text("dog"), key, text("img"), text("img"), text("jpg"), text("jpg")];
             values.resize(17, None);
             values
         }
         "count under term" => vec![owner, text("img")],
-        "newer" | "older" => vec![owner, key],
+        "newest" | "newer" | "older" => vec![owner, key],
         "photo" => vec![text(&some.id.to_string()), owner],
         "by sha256" => vec![owner, some.sha256.map(|digest| digest.to_string())],
         "label totals" => vec![owner],
