@@ -79,6 +79,9 @@ fn values(walk: Walk, some: &Photo) -> Vec<Option<String>> {
         }
         "count under term" => vec![owner, text("img")],
         "newest" | "newer" | "older" => vec![owner, key],
+        "labels" => vec![text(&some.id.to_string()); 32],
+        "terms of a photo" => vec![key, owner],
+        "foreign rows" => Vec::new(),
         "photo" => vec![text(&some.id.to_string()), owner],
         "by sha256" => vec![owner, some.sha256.map(|digest| digest.to_string())],
         "label totals" => vec![owner],
