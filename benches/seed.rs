@@ -76,7 +76,7 @@ async fn fill(connection: &Connection, owner: &Owner, photos: usize) -> anyhow::
     Ok(())
 }
 
-/// Prints the median time of each page's query.
+/// Prints the median and the fastest time of each page's query; on a busy machine the fastest says more.
 async fn time_pages(catalog: &Catalog, owner: &Owner) -> anyhow::Result<()> {
     let middle = {
         let mut before = None;
@@ -106,7 +106,8 @@ async fn time_pages(catalog: &Catalog, owner: &Owner) -> anyhow::Result<()> {
             times.push(begun.elapsed());
         }
         times.sort();
-        println!("{name:28} {found:3} photos {:8.2} ms", millis(times[REPEATS / 2]));
+        let (median, fastest) = (millis(times[REPEATS / 2]), millis(times[0]));
+        println!("{name:28} {found:3} photos {median:8.2} ms median {fastest:8.2} ms fastest");
     }
     let begun = Instant::now();
     let labels = catalog.label_totals(owner).await?.len();
