@@ -18,8 +18,8 @@ pub use self::{
     work::Claimed,
 };
 
-/// How long a statement or transaction on MySQL may take, the wait for a connection apart.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long one question to MySQL may take, waiting for a connection and trying again included.
+const PATIENCE: Duration = Duration::from_millis(4500);
 
 /// Gives `$link`, the connection to either engine, to one expression.
 macro_rules! either {
@@ -50,10 +50,10 @@ macro_rules! select {
 /// Runs a block that reads: `read!(catalog, "listing photos", |session| ...)`. The block ends in a `Result`.
 macro_rules! read {
     ($catalog:expr, $doing:expr, |$session:ident| $body:expr) => {{
+        let deadline = $catalog.deadline();
         let outcome: anyhow::Result<_> = async {
             let mut line = $catalog.reader().await?;
-            let patience = line.patience();
-            let done = tokio::time::timeout(patience, async {
+            let done = tokio::time::timeout_at(deadline, async {
                 let mut session = line.session();
                 let $session = &mut session;
                 let value: anyhow::Result<_> = async { $body }.await;
@@ -70,12 +70,12 @@ macro_rules! read {
 /// Runs a block in a transaction, again when the engine says that trying again helps. The block ends in an `anyhow::Result`.
 macro_rules! transaction {
     ($catalog:expr, $doing:expr, |$session:ident| $body:expr) => {{
+        let deadline = $catalog.deadline();
         let mut tries = $crate::catalog::outage::Tries::new();
         loop {
             let outcome: anyhow::Result<_> = async {
                 let mut line = $catalog.writer().await?;
-                let patience = line.patience();
-                let done = tokio::time::timeout(patience, async {
+                let done = tokio::time::timeout_at(deadline, async {
                     let mut open = line.begin().await?;
                     let value: anyhow::Result<_> = {
                         let mut session = open.session();
@@ -188,6 +188,15 @@ impl Catalog {
         }
     }
 
+    /// Until when a question that begins now must be answered. SQLite cannot hang, only wait for its lock, which has a limit of its own.
+    fn deadline(&self) -> tokio::time::Instant {
+        let patience = match &self.pool {
+            Pool::MySql(_) => PATIENCE,
+            Pool::Sqlite { .. } => Duration::from_mins(10),
+        };
+        tokio::time::Instant::now() + patience
+    }
+
     async fn reader(&self) -> Result<Line, sqlx::Error> {
         Ok(match &self.pool {
             Pool::MySql(pool) => Line::MySql(pool.acquire().await?),
@@ -204,14 +213,6 @@ impl Catalog {
 }
 
 impl Line {
-    /// SQLite cannot hang, only wait for its lock, which has a limit of its own.
-    fn patience(&self) -> Duration {
-        match self {
-            Self::MySql(_) => PATIENCE,
-            Self::Sqlite(_) => Duration::from_secs(600),
-        }
-    }
-
     fn session(&mut self) -> Session<'_> {
         match self {
             Self::MySql(line) => Session::MySql(&mut *line),

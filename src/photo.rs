@@ -623,7 +623,7 @@ impl Photo {
     }
 }
 
-/// A word by which photos are found: lower case, without accents, plural `s` gone.
+/// A word by which photos are found: lower case, without accents, plural `s` and possessive `'s` gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Term(String);
 
@@ -636,12 +636,13 @@ impl Term {
         let folded: String = text
             .nfkd()
             .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
-            .map(|c| if c == '_' { ' ' } else { c })
+            .map(|c| if matches!(c, '_' | '.') { ' ' } else { c })
             .flat_map(char::to_lowercase)
             .collect();
         let mut terms: Vec<Self> = folded
             .unicode_words()
             .map(|word| {
+                let word = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word);
                 let word: String = word.chars().take(Self::MAX_CHARS).collect();
                 let plural = word.len() > 3 && word.is_ascii() && word.ends_with('s') && !word.ends_with("ss");
                 Self(if plural { word[..word.len() - 1].to_owned() } else { word })

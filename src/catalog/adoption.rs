@@ -11,7 +11,7 @@ use super::{
 };
 use crate::photo::{FileName, Label, MediaType, ObjectPath, Owner, PhotoId, TimelineKey};
 
-const FOREIGN_ROWS: &str = "SELECT object_key, labels, description, cognito_username, created_datetime FROM photo \
+pub(super) const FOREIGN_ROWS: &str = "SELECT object_key, labels, description, cognito_username, created_datetime FROM photo \
      WHERE id IS NULL LIMIT ?";
 
 #[derive(sqlx::FromRow)]

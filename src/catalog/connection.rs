@@ -17,8 +17,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long SQLite waits for another process's write, and our writers for one another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than any server's `wait_timeout` worth having, so that the pool drops connections before the server does.
-const MAX_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// `SQLite` keeps its write-ahead log below this size, in bytes, between checkpoints.
+const MAX_LIFETIME: Duration = Duration::from_mins(15);
+/// SQLite keeps its write-ahead log below this size, in bytes, between checkpoints.
 const JOURNAL_LIMIT: &str = "67108864";
 /// Nothing is silently cut or zeroed; a lock is waited for less long than a visitor; gaps are not locked.
 const MYSQL_SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
@@ -32,7 +32,7 @@ pub enum Connection {
         /// The file.
         path: PathBuf,
     },
-    /// `MySQL` 8 or later, or `MariaDB` 10.11 or later.
+    /// MySQL 8 or later, or MariaDB 10.11 or later.
     MySql {
         /// Host name or address.
         host: String,
@@ -83,7 +83,7 @@ impl Connection {
     }
 }
 
-/// How far a connection to `MySQL` is encrypted, under the names `MySQL`'s own clients use.
+/// How far a connection to MySQL is encrypted, under the names MySQL's own clients use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {

@@ -162,3 +162,33 @@ impl Catalog {
         Outage::Down { sentence, cause }.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{ConnectOptions as _, Executor as _};
+
+    use super::*;
+    use crate::catalog::PoolSize;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_from_a_database_that_is_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gallery.db");
+        let mut line = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .connect()
+            .await
+            .expect("connected");
+        line.execute("PRAGMA max_page_count = 3; CREATE TABLE big (text TEXT)").await.expect("made");
+        let fill = "INSERT INTO big VALUES (hex(zeroblob(100000)))";
+        let refused = line.execute(fill).await.expect_err("no page is left");
+        let catalog = Catalog::open(&Connection::Sqlite { path }, PoolSize(1)).expect("a catalog");
+        let told = catalog.explained(refused.into(), "listing a new photo");
+        assert!(matches!(told.downcast_ref(), Some(Outage::Full { .. })), "{told:?}");
+        assert!(format!("{told:#}").contains("the disk of the database at"), "{told:#}");
+        let mistake = line.execute("SELECT nonsense").await.expect_err("no such column");
+        let told = catalog.explained(mistake.into(), "listing photos");
+        assert!(told.downcast_ref::<Outage>().is_none(), "{told:?}");
+    }
+}

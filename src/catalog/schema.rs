@@ -1,17 +1,30 @@
 //! Bringing the database to the shape this version knows, and telling which shape it has.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use anyhow::{Context as _, bail};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection,
-    migrate::{MigrateError, Migration, Migrator},
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, SqlSafeStr as _,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     mysql::MySqlConnectOptions,
 };
 
 use super::{Catalog, Connection, Line, Session, outage::Code};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The steps in their order; a step that was released is never changed.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let steps = [
+        ("photo", include_str!("../../migrations/0001_photo.sql")),
+        ("photo label", include_str!("../../migrations/0002_photo_label.sql")),
+        ("photo term", include_str!("../../migrations/0003_photo_term.sql")),
+        ("totals", include_str!("../../migrations/0004_totals.sql")),
+        ("discarded object", include_str!("../../migrations/0005_discarded_object.sql")),
+    ];
+    let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations((1..).zip(steps).map(step).collect())
+});
 
 /// How long `migrate` waits for a connection, and for another `migrate` to end, in seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -157,7 +170,9 @@ async fn complete(connection: &mut MySqlConnection, step: &Migration) -> anyhow:
         match sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *connection).await {
             // The table, column or index is there already.
             Err(error) if matches!(Code::of(&error), Code::MySql(1050 | 1060 | 1061)) => {}
-            outcome => drop(outcome?),
+            outcome => {
+                outcome?;
+            }
         }
     }
     sqlx::query("UPDATE _sqlx_migrations SET success = TRUE, checksum = ? WHERE version = ?")

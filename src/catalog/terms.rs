@@ -11,6 +11,9 @@ const ARMFUL_ROWS: usize = 8;
 const ARMFUL: &str = "INSERT INTO photo_term (owner, term, timeline_key) \
      VALUES (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?)";
 
+pub(super) const TERMS: &str =
+    "SELECT term FROM photo_term /*! FORCE INDEX (photo_term_by_photo) */ WHERE timeline_key = ? AND owner = ?";
+
 /// Every term under which a photo is filed: words of its name, description, camera, lens, labels and their parents, and each label whole.
 pub(super) fn terms_of<'a>(
     file_name: &str,
@@ -42,14 +45,7 @@ pub(super) async fn refile(
     key: &TimelineKey,
     terms: &BTreeSet<Term>,
 ) -> Result<(), sqlx::Error> {
-    let filed = select!(
-        session,
-        fetch_all,
-        (String,),
-        "SELECT term FROM photo_term /*! FORCE INDEX (photo_term_by_photo) */ WHERE timeline_key = ? AND owner = ?",
-        key.as_str(),
-        owner.as_str()
-    )?;
+    let filed = select!(session, fetch_all, (String,), TERMS, key.as_str(), owner.as_str())?;
     let filed: BTreeSet<String> = filed.into_iter().map(|(term,)| term).collect();
     let wanted: BTreeSet<&str> = terms.iter().map(Term::as_str).collect();
     for gone in filed.iter().filter(|term| !wanted.contains(term.as_str())) {

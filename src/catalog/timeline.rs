@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 
 use super::{
-    Catalog, Session,
+    Catalog, Session, adoption,
     row::{PhotoRow, columns},
-    totals, work,
+    terms, totals, work,
 };
 use crate::photo::{Instance, Label, Owner, Photo, PhotoId, Sha256, Term, TimelineKey};
 
@@ -95,7 +95,7 @@ pub struct Walk {
 }
 
 /// The statements behind every page and every worker's question; tests ask both engines to explain them.
-pub const WALKS: [Walk; 9] = [
+pub const WALKS: [Walk; 12] = [
     Walk { name: "newest", text: NEWEST },
     Walk { name: "under terms", text: UNDER_TERMS },
     Walk { name: "count under term", text: COUNT_UNDER_TERM },
@@ -103,6 +103,9 @@ pub const WALKS: [Walk; 9] = [
     Walk { name: "older", text: OLDER },
     Walk { name: "photo", text: PHOTO },
     Walk { name: "by sha256", text: BY_SHA256 },
+    Walk { name: "labels", text: LABELS },
+    Walk { name: "terms of a photo", text: terms::TERMS },
+    Walk { name: "foreign rows", text: adoption::FOREIGN_ROWS },
     Walk { name: "label totals", text: totals::LABEL_TOTALS },
     Walk { name: "unfinished", text: work::UNFINISHED },
 ];

@@ -1,0 +1,92 @@
+//! The schema is brought up to date once, whoever asks how often; a schema of another version is told apart.
+
+use photo_gallery::catalog::{Catalog, PoolSize, SchemaState};
+
+use super::{Bed, mariadb_place};
+
+pub(super) async fn migrating_again_and_twice_at_once_changes_nothing(bed: &Bed) {
+    assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Current);
+    let other = Catalog::open(&bed.connection, PoolSize(1)).expect("a catalog");
+    let (one, two) = tokio::join!(bed.catalog.migrate(), other.migrate());
+    one.expect("migrated");
+    two.expect("migrated");
+    assert_eq!(other.schema_state().await.expect("read"), SchemaState::Current);
+    other.close().await;
+}
+
+pub(super) async fn a_schema_of_the_future_is_told_apart(bed: &Bed) {
+    bed.run("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', TRUE, 'x', 1)")
+        .await;
+    assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Newer(1));
+    let refusal = format!("{:#}", bed.catalog.migrate().await.expect_err("refused"));
+    assert!(refusal.contains("a later version of photo-gallery has changed this database"), "{refusal}");
+}
+
+pub(super) async fn an_unfinished_schema_is_told_apart(bed: &Bed) {
+    bed.run("DELETE FROM _sqlx_migrations WHERE version = 5; DROP TABLE discarded_object").await;
+    assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Older(1));
+    bed.catalog.migrate().await.expect("migrated");
+    assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Current);
+    assert!(bed.catalog.discarded(1).await.expect("the table is back").is_empty());
+}
+
+#[tokio::test]
+async fn a_new_sqlite_file_is_empty_and_migrates_when_two_start_at_once() {
+    let bed = Bed::bare_sqlite();
+    assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Empty);
+    let other = Catalog::open(&bed.connection, PoolSize(1)).expect("a catalog");
+    let (one, two) = tokio::join!(bed.catalog.migrate(), other.migrate());
+    one.expect("migrated");
+    two.expect("migrated");
+    assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Current);
+    bed.gone().await;
+}
+
+mod with_servers {
+    use super::{Bed, Catalog, PoolSize, SchemaState, mariadb_place};
+    use crate::catalog::{cases, mysql_connection};
+
+    #[tokio::test]
+    async fn a_migration_killed_half_way_is_completed() {
+        let bed = Bed::bare_mysql(&mariadb_place(), "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await;
+        bed.catalog.migrate().await.expect("migrated");
+        // As MySQL leaves it when the connection dies within the first migration: some columns there, others not.
+        bed.run(
+            "DROP TABLE photo_label; DROP TABLE photo_term; DROP TABLE album_total; DROP TABLE label_total; \
+             DROP TABLE discarded_object; DROP INDEX photo_by_claim ON photo; ALTER TABLE photo DROP COLUMN claimed_until; \
+             ALTER TABLE photo DROP COLUMN attempts; DELETE FROM _sqlx_migrations WHERE version > 1; \
+             UPDATE _sqlx_migrations SET success = FALSE",
+        )
+        .await;
+        assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Older(5));
+        bed.catalog.migrate().await.expect("completed");
+        assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Current);
+        cases::insert(&bed, &cases::ann(), [1]).await;
+        bed.gone().await;
+    }
+
+    #[tokio::test]
+    async fn two_first_migrations_at_once_make_one_schema() {
+        let bed = Bed::bare_mysql(&mariadb_place(), "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await;
+        assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Empty);
+        let other = Catalog::open(&bed.connection, PoolSize(1)).expect("a catalog");
+        let (one, two) = tokio::join!(bed.catalog.migrate(), other.migrate());
+        one.expect("migrated");
+        two.expect("migrated");
+        cases::insert(&bed, &cases::ann(), [1]).await;
+        bed.gone().await;
+    }
+
+    #[tokio::test]
+    async fn a_missing_database_is_made() {
+        let name = format!("made_by_migrate_{}", std::process::id());
+        let connection = mysql_connection(&mariadb_place(), "root", "", &name);
+        let bed =
+            Bed { catalog: Catalog::open(&connection, PoolSize(2)).expect("a catalog"), connection, folder: None };
+        let sentence = format!("{:#}", bed.catalog.schema_state().await.expect_err("no database"));
+        assert!(sentence.contains(&format!("there is no database `{name}`")), "{sentence}");
+        bed.catalog.migrate().await.expect("made and migrated");
+        assert_eq!(bed.catalog.schema_state().await.expect("read"), SchemaState::Current);
+        bed.gone().await;
+    }
+}
