@@ -62,6 +62,11 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The name by which a photo is compared, so that a PNG of it counts too.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn classify(photos: &[PathBuf], golden: Option<&str>) -> anyhow::Result<()> {
     let references: BTreeMap<String, (u64, String)> = match golden {
         Some(file) => references(file)?,
@@ -76,19 +81,21 @@ fn classify(photos: &[PathBuf], golden: Option<&str>) -> anyhow::Result<()> {
         let before = cpu_ms()?;
         let probabilities = classifier.classify(&picture, Frame::Centre(0.875), &threads)?;
         cpu += cpu_ms()? - before;
-        let Some((class, name)) = references.get(&file_name(path)) else { continue };
+        let Some((class, name)) = references.get(&stem(path)) else { continue };
         let top = (0_u64..).zip(&probabilities).max_by(|a, b| a.1.total_cmp(b.1)).context("no class")?;
         compared += 1;
         if top.0 == *class {
             agreed += 1;
         } else {
-            println!("differs: {} is class {} ({:.3}), not {class} ({name})", file_name(path), top.0, top.1);
+            let theirs =
+                usize::try_from(*class).ok().and_then(|class| probabilities.get(class)).copied().unwrap_or_default();
+            println!("differs: {}: {} ({:.3}) instead of {class}, {name} ({theirs:.3})", file_name(path), top.0, top.1);
         }
     }
     println!("classifier: {:.1} ms CPU a photo", cpu / number(photos.len()));
     if golden.is_some() {
         println!("classifier: first class agrees with the reference on {agreed} of {compared} photos");
-        for missing in references.keys().filter(|name| !photos.iter().any(|path| file_name(path) == **name)) {
+        for missing in references.keys().filter(|name| !photos.iter().any(|path| stem(path) == **name)) {
             println!("no such photo: {missing}, which has a reference");
         }
     }
@@ -104,7 +111,7 @@ fn references(file: &str) -> anyhow::Result<BTreeMap<String, (u64, String)>> {
         .map(|(name, answers)| {
             let top = &answers["efficientnet_lite0_int8_2"][0];
             let class = top[0].as_u64().with_context(|| format!("{name} has no reference class"))?;
-            Ok((name.clone(), (class, top[1].as_str().unwrap_or_default().to_owned())))
+            Ok((stem(Path::new(name)), (class, top[1].as_str().unwrap_or_default().to_owned())))
         })
         .collect()
 }

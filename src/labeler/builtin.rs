@@ -34,14 +34,14 @@ use crate::photo::{Label, Sha256};
 pub type Threads = Arc<ThreadPool>;
 
 /// The bytes of a model, and which bytes they should be.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Network {
     /// What it is called in messages.
     pub name: &'static str,
     /// SHA-256 of the whole model, 64 hexadecimal digits.
     pub sha256: &'static str,
-    /// ONNX.
-    pub bytes: Bytes,
+    /// ONNX, as it lies in the program.
+    pub bytes: &'static [u8],
 }
 
 /// A model that is not what it should be.
@@ -58,7 +58,7 @@ impl Network {
         Self {
             name: "efficientnet-lite0",
             sha256: "4e1f69622af39136eea55fbea66f85d74304e905d881ed0567013c9fc8999a10",
-            bytes: Bytes::from_static(include_bytes!("../../models/efficientnet-lite0.onnx")),
+            bytes: include_bytes!("../../models/efficientnet-lite0.onnx"),
         }
     }
 
@@ -67,13 +67,13 @@ impl Network {
         Self {
             name: "efficientdet-lite2",
             sha256: "3d729cadaf1fe8f0985f434bb5d39e0401778e07aa94605ee24c71c4daab3db5",
-            bytes: Bytes::from_static(include_bytes!("../../models/efficientdet-lite2.onnx")),
+            bytes: include_bytes!("../../models/efficientdet-lite2.onnx"),
         }
     }
 
     /// Compares the bytes with their SHA-256.
     pub fn check(&self) -> Result<(), Damaged> {
-        let found = Sha256(sha2::Sha256::digest(&self.bytes).into()).to_string();
+        let found = Sha256(sha2::Sha256::digest(self.bytes).into()).to_string();
         if found == self.sha256 {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Network {
             Transpose
         );
         ModelOptions::with_ops(operators)
-            .load(self.bytes.to_vec())
+            .load_static_slice(self.bytes)
             .map_err(|e| Damaged { model: self.name, reason: e.to_string() }.into())
     }
 }

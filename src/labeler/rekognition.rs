@@ -26,7 +26,7 @@ impl Rekognition {
     /// The largest picture that Rekognition takes with the request, in bytes (its quota for "raw bytes", 5 MB).
     pub const MAX_BYTES: usize = 5 * 1024 * 1024;
     /// The longest wait that a throttling answer is believed to ask for.
-    const LONGEST_WAIT: Duration = Duration::from_secs(900);
+    const LONGEST_WAIT: Duration = Duration::from_mins(15);
 
     /// Asks for at most `max_labels` labels of at least `min_confidence` percent.
     pub fn new(client: Client, max_labels: u16, min_confidence: f32) -> Self {
@@ -52,7 +52,7 @@ impl Labeler for Rekognition {
             .min_confidence(self.min_confidence)
             .send()
             .await
-            .map_err(unlabelled)?;
+            .map_err(|error| unlabelled(&error))?;
         Ok(Label::tidy(labels(answer)))
     }
 }
@@ -80,7 +80,7 @@ fn instance(found: &types::Instance) -> Option<Instance> {
     })
 }
 
-fn unlabelled(error: SdkError<DetectLabelsError>) -> Unlabelled {
+fn unlabelled(error: &SdkError<DetectLabelsError>) -> Unlabelled {
     let retry_after = error
         .raw_response()
         .and_then(|response| response.headers().get("retry-after"))
@@ -99,14 +99,13 @@ fn unlabelled(error: SdkError<DetectLabelsError>) -> Unlabelled {
             DetectLabelsError::AccessDeniedException(_) => {
                 let cause = anyhow::anyhow!(
                     "the credentials in use are not allowed to call rekognition:DetectLabels; allow it in their IAM policy: {}",
-                    DisplayErrorContext(&error)
+                    DisplayErrorContext(error)
                 );
                 return Unlabelled::NotNow { retry_after, cause };
             }
             _ => {}
         }
     }
-    let cause =
-        anyhow::anyhow!("asking Amazon Rekognition (rekognition:DetectLabels): {}", DisplayErrorContext(&error));
+    let cause = anyhow::anyhow!("asking Amazon Rekognition (rekognition:DetectLabels): {}", DisplayErrorContext(error));
     Unlabelled::NotNow { retry_after, cause }
 }

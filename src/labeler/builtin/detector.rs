@@ -136,16 +136,22 @@ impl Detector {
         let (codes, _) = codes.as_chunks::<4>();
         let candidates =
             self.anchors.iter().zip(codes).zip(scores.chunks_exact(classes)).filter_map(|((anchor, code), scores)| {
-                let (class, score) = best(scores)?;
+                let (class, score) = best(scores);
                 (score >= threshold).then(|| Detection { class, score, bounds: anchor.decode(code) })
             });
         Ok(distinct(candidates.collect()))
     }
 }
 
-/// The highest number and where it stands.
-fn best(scores: &[f32]) -> Option<(usize, f32)> {
-    scores.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))
+/// Where the highest number stands, and it; 3.4 million are looked through for one picture.
+fn best(scores: &[f32]) -> (usize, f32) {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (class, &score) in scores.iter().enumerate() {
+        if score > best.1 {
+            best = (class, score);
+        }
+    }
+    best
 }
 
 /// Leaves out what mostly covers a surer detection, of whichever class (non-maximum suppression).

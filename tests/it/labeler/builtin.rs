@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use photo_gallery::{
     labeler::{
         Builtin, Labeler, Unlabelled,
@@ -82,7 +81,7 @@ fn the_classifier_agrees_with_the_reference() {
         for ExpectedClass { class, probability } in expected.classes {
             let difference = (found[class] - probability).abs();
             assert!(
-                difference < 0.12,
+                difference < 0.08,
                 "{}: class {class} is {} instead of {probability}",
                 expected.photo,
                 found[class]
@@ -183,9 +182,10 @@ async fn a_photographer_is_a_person_with_a_tripod() {
 }
 
 #[tokio::test]
-async fn a_rocket_is_a_missile_to_a_model_that_knows_no_rockets() {
-    let labels = labels_of("rocket.jpg").await;
-    assert!(named(&labels, "Missile").or(named(&labels, "Weapon")).is_some(), "{labels:?}");
+async fn a_rocket_for_which_the_models_have_no_word_is_called_nothing_else() {
+    for label in labels_of("rocket.jpg").await {
+        assert!(["Missile", "Weapon", "Projectile"].contains(&label.name.as_str()), "{label:?}");
+    }
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_truncated_jpeg_never_gets_labels() {
 #[tokio::test]
 async fn a_jpeg_with_flipped_bytes_is_answered_or_refused() {
     let labeler = builtin();
-    for seed in 0..40_usize {
+    for seed in 0..12_usize {
         let mut bytes = photo("rocket.jpg").to_vec();
         for step in 0..20 {
             let at = (seed * 7919 + step * 104_729) % bytes.len();
@@ -224,13 +224,13 @@ async fn a_jpeg_with_flipped_bytes_is_answered_or_refused() {
 
 #[tokio::test]
 async fn a_damaged_model_is_told_and_the_photo_can_wait() {
-    let cut = |network: Network| Network { bytes: network.bytes.slice(..network.bytes.len() / 2), ..network };
+    let cut = |network: Network| Network { bytes: &network.bytes[..network.bytes.len() / 2], ..network };
     let flipped = |network: Network| {
         let mut bytes = network.bytes.to_vec();
         bytes[1_000_000] ^= 1;
-        Network { bytes: bytes.into(), ..network }
+        Network { bytes: bytes.leak(), ..network }
     };
-    let none = |network: Network| Network { bytes: Bytes::new(), ..network };
+    let none = |network: Network| Network { bytes: &[], ..network };
     let damaged = [
         (cut(Network::classifier()), Network::detector(), "efficientnet-lite0"),
         (none(Network::classifier()), Network::detector(), "efficientnet-lite0"),
@@ -253,9 +253,9 @@ async fn a_damaged_model_is_told_and_the_photo_can_wait() {
 #[test]
 fn a_model_that_is_no_model_is_an_error() {
     use sha2::Digest;
-    for bytes in [&b"junk"[..], &[0; 5000], &Network::classifier().bytes[..100_000]] {
+    for bytes in [&b"junk"[..], &[0; 5000], &Network::classifier().bytes[..100_000], &[]] {
         let sha256: &'static str = hex::encode(sha2::Sha256::digest(bytes)).leak();
-        let network = Network { name: "junk", sha256, bytes: Bytes::copy_from_slice(bytes) };
+        let network = Network { name: "junk", sha256, bytes };
         let told = Models::load(&network, &Network::detector()).err().expect("an error").to_string();
         assert!(told.contains("junk"), "{told}");
     }

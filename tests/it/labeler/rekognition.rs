@@ -15,6 +15,9 @@ use super::{
     rekognition_stand_in::{Answer, StandIn, client},
 };
 
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn a_dog() -> Value {
     json!([
         {
@@ -32,7 +35,7 @@ fn a_dog() -> Value {
 
 async fn answering(answers: impl IntoIterator<Item = Answer>) -> (StandIn, Rekognition) {
     let stand_in = StandIn::answering(answers).await;
-    let rekognition = Rekognition::new(stand_in.client(), 7, 55.0);
+    let rekognition = Rekognition::new(stand_in.client(PATIENCE), 7, 55.0);
     (stand_in, rekognition)
 }
 
@@ -157,8 +160,10 @@ async fn throttled_once_is_labelled_at_the_second_try() {
 
 #[tokio::test]
 async fn silence_ends_with_the_clients_timeout() {
+    let stand_in = StandIn::answering([Answer::Silence]).await;
     let asked = Instant::now();
-    let answer = answered(Answer::Silence).await;
+    let impatient = Rekognition::new(stand_in.client(Duration::from_millis(200)), 7, 55.0);
+    let answer = impatient.labels(photo("chelsea.jpg")).await;
     assert!(matches!(answer, Err(Unlabelled::NotNow { .. })), "{answer:?}");
     assert!(asked.elapsed() < Duration::from_secs(10), "after {:?}", asked.elapsed());
 }
@@ -166,7 +171,8 @@ async fn silence_ends_with_the_clients_timeout() {
 #[tokio::test]
 async fn a_service_that_is_not_there_is_asked_again_later() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
-    let answer = Rekognition::new(client(&format!("http://{free}")), 7, 55.0).labels(photo("chelsea.jpg")).await;
+    let answer =
+        Rekognition::new(client(&format!("http://{free}"), PATIENCE), 7, 55.0).labels(photo("chelsea.jpg")).await;
     assert!(matches!(answer, Err(Unlabelled::NotNow { .. })), "{answer:?}");
 }
 
@@ -259,21 +265,21 @@ async fn more_than_five_megabytes_are_refused_without_asking() {
 
 /// Against moto's Rekognition, which answers every picture with the same labels.
 mod with_servers {
-    use super::{Labeler, Rekognition, client, photo};
+    use super::{Labeler, PATIENCE, Rekognition, client, photo};
     use crate::labeler::named;
 
-    async fn moto() -> Rekognition {
+    fn moto() -> Rekognition {
         let endpoint = std::env::var("TEST_MOTO").expect(
             "TEST_MOTO is not set: run script/test, or start `moto_server` and set TEST_MOTO=http://127.0.0.1:PORT",
         );
-        Rekognition::new(client(&endpoint), 50, 50.0)
+        Rekognition::new(client(&endpoint, PATIENCE), 50, 50.0)
     }
 
-    crate::labeler::conformance!(canned moto());
+    crate::labeler::conformance!(canned std::future::ready(moto()));
 
     #[tokio::test]
     async fn an_answer_in_amazons_own_shape_is_read_whole() {
-        let labels = moto().await.labels(photo("chelsea.jpg")).await.expect("labels");
+        let labels = moto().labels(photo("chelsea.jpg")).await.expect("labels");
         let phone = named(&labels, "Mobile Phone").expect("moto's canned label");
         assert!(phone.by_confidence() > 99.0);
         assert!(phone.parents.iter().any(|parent| parent == "Phone"), "{phone:?}");

@@ -57,18 +57,18 @@ impl StandIn {
         self.requests.lock().expect("no panic").clone()
     }
 
-    /// A client of this server.
-    pub(super) fn client(&self) -> Client {
-        client(&format!("http://{}", self.address))
+    /// A client of this server that waits `patience` for an answer.
+    pub(super) fn client(&self, patience: Duration) -> Client {
+        client(&format!("http://{}", self.address), patience)
     }
 }
 
-/// A client of a Rekognition at `endpoint`: two tries, 500 ms for each, 2 s in all.
-pub(super) fn client(endpoint: &str) -> Client {
+/// A client of a Rekognition at `endpoint`: two tries, `patience` for each.
+pub(super) fn client(endpoint: &str, patience: Duration) -> Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_millis(500))
-        .operation_attempt_timeout(Duration::from_millis(500))
-        .operation_timeout(Duration::from_secs(2))
+        .connect_timeout(patience)
+        .operation_attempt_timeout(patience)
+        .operation_timeout(patience * 3)
         .build();
     let retries = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(10));
     let config = Config::builder()
@@ -110,7 +110,7 @@ async fn serve(mut stream: TcpStream, answers: Vec<Answer>, seen: Arc<Mutex<Vec<
         }
         Answer::Body(status, body) => (*status, String::new(), body.clone()),
         Answer::Silence => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             return;
         }
     };
