@@ -84,7 +84,9 @@ fn compare_folder(folder: &Path) -> anyhow::Result<()> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| format!("reading the folder {}", folder.display()))?
         .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg")))
+        .filter(|path| {
+            path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg"))
+        })
         .collect();
     files.sort();
     ensure!(!files.is_empty(), "there is no .jpg file in {}", folder.display());

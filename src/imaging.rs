@@ -1,6 +1,6 @@
 //! From upload bytes to checked, upright, bounded renditions. Pure: bytes in, bytes out; no files, no clock, no threads.
 //!
-//! Each step is one small module: [`signature`] says what a file is, [`jpeg`], [`raster`] and [`heic`] decode it straight to
+//! Each step is one small module: [`signature`] says what a file is, [`jpeg`], [`raster`], [`tiff`] and [`heic`] decode it straight to
 //! display size ([`scale`]), [`colour`] brings it to sRGB, [`sheet`] turns it upright, [`prints`] encodes, [`exif`] reads the camera's notes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,7 @@ mod raster;
 mod scale;
 mod sheet;
 mod signature;
+mod tiff;
 
 pub use signature::media_type;
 
@@ -117,10 +118,10 @@ pub enum Undeveloped {
     #[error("The picture is cut short: the file ends before the picture does. Please upload it again.")]
     CutShort,
     /// The bytes contradict themselves.
-    #[error("The {0} picture is damaged and cannot be read.")]
+    #[error("The {} picture is damaged and cannot be read.", named(*.0))]
     Damaged(MediaType),
     /// A rare variant of a known type.
-    #[error("This kind of {0} picture cannot be decoded here; please save it again as an ordinary JPEG or PNG.")]
+    #[error("This kind of {} picture cannot be decoded here; please save it again as an ordinary JPEG or PNG.", named(*.0))]
     Variant(MediaType),
     /// Zero width or height.
     #[error("The picture has no pixels.")]
@@ -152,7 +153,9 @@ pub enum Undeveloped {
         max: u32,
     },
     /// More work than [`Limits::max_scan_blocks`].
-    #[error("The JPEG is stored in too many passes to be decoded in reasonable time; please save it again as an ordinary JPEG.")]
+    #[error(
+        "The JPEG is stored in too many passes to be decoded in reasonable time; please save it again as an ordinary JPEG."
+    )]
     TooManyScans,
     /// More memory than [`Limits::max_working_bytes`].
     #[error(
@@ -179,6 +182,15 @@ impl Undeveloped {
             | Self::TooManyScans
             | Self::TooMuchMemory { .. } => Kind::TooBig,
         }
+    }
+}
+
+/// A type as people write it.
+fn named(media_type: MediaType) -> String {
+    match media_type {
+        MediaType::WebP => "WebP".to_owned(),
+        MediaType::Jpeg => "JPEG".to_owned(),
+        other => other.extension().to_uppercase(),
     }
 }
 
@@ -235,6 +247,7 @@ fn develop_as(media_type: MediaType, original: &[u8], limits: &Limits) -> Result
     let negative = match media_type {
         MediaType::Jpeg => jpeg::expose(original, limits)?,
         MediaType::Heic => heic::expose(original, limits)?,
+        MediaType::Tiff => tiff::expose(original, limits)?,
         MediaType::Avif => return Err(Undeveloped::Undecodable("AVIF")),
         raster => raster::expose(raster, original, limits)?,
     };
@@ -242,11 +255,8 @@ fn develop_as(media_type: MediaType, original: &[u8], limits: &Limits) -> Result
     let orientation = if negative.upright { 1 } else { notes.orientation };
     let display = colour::to_srgb(negative.sheet, negative.icc.as_deref()).turned(orientation);
     let thumb = display.within(Rendition::Thumb.longest_side().unwrap_or(u32::MAX));
-    let (width, height) = if orientation >= 5 {
-        (negative.height, negative.width)
-    } else {
-        (negative.width, negative.height)
-    };
+    let (width, height) =
+        if orientation >= 5 { (negative.height, negative.width) } else { (negative.width, negative.height) };
     let thumbhash = prints::thumbhash(&thumb);
     Ok(Renditions {
         developed: Developed { width, height, thumbhash, taken: notes.taken, details: notes.details },

@@ -19,10 +19,8 @@ pub(super) struct Notes {
 
 /// Reads an EXIF block from its TIFF header on; a broken one gives what could be read of it.
 pub(super) fn read(block: Vec<u8>) -> Notes {
-    let Ok(exif) = Reader::new()
-        .continue_on_error(true)
-        .read_raw(block)
-        .or_else(|error| error.distill_partial_result(|_| ()))
+    let Ok(exif) =
+        Reader::new().continue_on_error(true).read_raw(block).or_else(|error| error.distill_partial_result(|_| ()))
     else {
         return Notes::default();
     };

@@ -4,7 +4,11 @@ use zune_core::{bytestream::ZCursor, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, RawImcuRowStatus, errors::DecodeErrors};
 
 use self::header::{Colour, Header};
-use super::{Limits, Negative, Undeveloped, colour, scale, sheet::{Sheet, Tone}, target_size};
+use super::{
+    Limits, Negative, Undeveloped, colour, scale,
+    sheet::{Sheet, Tone},
+    target_size,
+};
 use crate::photo::{MediaType, Rendition};
 
 mod header;
@@ -19,7 +23,8 @@ pub(super) fn expose(file: &[u8], limits: &Limits) -> Result<Negative, Undevelop
     let (width, height) =
         target_size(header.width, header.height, Rendition::Display.longest_side().unwrap_or(u32::MAX));
     let planes = scaled_planes(file, &header, limits, (width, height))?;
-    let sheet = Sheet { width, height, tone: tone_of(header.colour), pixels: joined(planes, header.colour, width, height) };
+    let sheet =
+        Sheet { width, height, tone: tone_of(header.colour), pixels: joined(planes, header.colour, width, height) };
     let sheet = colour::with_full_inks(sheet, header.colour == Colour::Ycck, header.adobe);
     Ok(Negative {
         sheet,
@@ -70,7 +75,8 @@ fn scaled_planes(
     let (h_max, v_max) = header.sampling();
     let mut planes = Vec::with_capacity(count);
     for (index, (plane, component)) in layout.iter().zip(&header.components).enumerate() {
-        let size = (u32::try_from(plane.width).map_err(|_| DAMAGED)?, u32::try_from(plane.height).map_err(|_| DAMAGED)?);
+        let size =
+            (u32::try_from(plane.width).map_err(|_| DAMAGED)?, u32::try_from(plane.height).map_err(|_| DAMAGED)?);
         let extent = (
             (f64::from(header.width * component.horizontal) / f64::from(h_max)).min(f64::from(size.0)),
             (f64::from(header.height * component.vertical) / f64::from(v_max)).min(f64::from(size.1)),

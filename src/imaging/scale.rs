@@ -19,12 +19,19 @@ static KERNEL: LazyLock<Vec<f64>> = LazyLock::new(|| {
     let sinc = |x: f64| if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "3072")]
     let last = (SUPPORT * STEPS) as u32;
-    (0..=last + 1).map(|i| f64::from(i) / STEPS).map(|x| if x < SUPPORT { sinc(x) * sinc(x / SUPPORT) } else { 0.0 }).collect()
+    (0..=last + 1)
+        .map(|i| f64::from(i) / STEPS)
+        .map(|x| if x < SUPPORT { sinc(x) * sinc(x / SUPPORT) } else { 0.0 })
+        .collect()
 });
 
 fn lanczos(x: f64) -> f64 {
     let place = x.abs() * STEPS;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; out of range gives None")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative; out of range gives None"
+    )]
     let index = place as usize;
     match KERNEL.get(index..index + 2) {
         Some(&[left, right]) => left + (right - left) * (place - place.floor()),
@@ -78,7 +85,8 @@ impl Rows {
             (SUPPORT * ratio.max(1.0)).ceil() as u32 + 2,
             (f64::from(BAND_SAMPLES) / (f64::from(size.0.max(1)) * ratio)).clamp(8.0, 512.0) as u32,
         );
-        let filter = Filter::new("Lanczos3 from a table", lanczos, SUPPORT).map_or(FilterType::Lanczos3, FilterType::Custom);
+        let filter =
+            Filter::new("Lanczos3 from a table", lanczos, SUPPORT).map_or(FilterType::Lanczos3, FilterType::Custom);
         Self {
             pixel_type,
             stride,

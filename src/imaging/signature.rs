@@ -80,9 +80,9 @@ fn boxed(head: &[u8], brands: &[u8]) -> Result<MediaType, Undeveloped> {
     match all.first() {
         Some(b"avif" | b"avis") => Ok(MediaType::Avif),
         Some(b"mif1" | b"msf1" | b"mif2" | b"miaf") if has(&[b"avif", b"avis"]) => Ok(MediaType::Avif),
-        Some(
-            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" | b"mif2" | b"miaf",
-        ) => Ok(MediaType::Heic),
+        Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" | b"mif2" | b"miaf") => {
+            Ok(MediaType::Heic)
+        }
         Some(b"crx ") => Err(Undeveloped::Undecodable("Canon raw (CR3)")),
         Some(b"M4A ") => Err(Undeveloped::Foreign("an audio recording")),
         Some(b"qt  ") => Err(Undeveloped::Foreign("a QuickTime video")),

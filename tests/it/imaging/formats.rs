@@ -14,12 +14,9 @@ use super::specimens::{
 
 /// The picture that, turned by `orientation`, shows the four quarters upright.
 fn stored_for(orientation: u16, width: u32, height: u32) -> RgbImage {
-    let upright = RgbImage::from_raw(
-        width,
-        height,
-        quarters(u16::try_from(width).unwrap(), u16::try_from(height).unwrap()),
-    )
-    .unwrap();
+    let upright =
+        RgbImage::from_raw(width, height, quarters(u16::try_from(width).unwrap(), u16::try_from(height).unwrap()))
+            .unwrap();
     use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
     match orientation {
         2 => flip_horizontal(&upright),
@@ -72,7 +69,7 @@ fn orientation_counts_in_png_webp_and_tiff() {
 }
 
 /// An uncompressed RGB TIFF.
-fn tiff(pixels: &[u8], width: u16, height: u16, orientation: u16) -> Vec<u8> {
+pub(super) fn tiff(pixels: &[u8], width: u16, height: u16, orientation: u16) -> Vec<u8> {
     let length = u32::try_from(pixels.len()).unwrap();
     let short = |tag: u16, value: u16| (tag, 3_u16, 1_u32, u32::from(value) << 16);
     let long = |tag: u16, value: u32| (tag, 4_u16, 1_u32, value);
@@ -110,7 +107,6 @@ fn every_lossless_type_shows_what_was_drawn() {
         (ImageFormat::Png, MediaType::Png),
         (ImageFormat::WebP, MediaType::WebP),
         (ImageFormat::Bmp, MediaType::Bmp),
-        (ImageFormat::Tiff, MediaType::Tiff),
         (ImageFormat::Gif, MediaType::Gif),
     ] {
         let mut file = Cursor::new(Vec::new());
@@ -191,7 +187,8 @@ fn four_inks_become_colours() {
 
 #[test]
 fn transparent_places_become_white_and_half_transparent_ones_lighter() {
-    let pixels: Vec<u8> = (0..64 * 64).flat_map(|i| if i % 64 < 32 { [0, 0, 200, 0] } else { [0, 0, 0, 128] }).collect();
+    let pixels: Vec<u8> =
+        (0..64 * 64).flat_map(|i| if i % 64 < 32 { [0, 0, 200, 0] } else { [0, 0, 0, 128] }).collect();
     let display = seen(&developed(&png(&pixels, 64, 64, ExtendedColorType::Rgba8)).unwrap().display);
     assert!(close(display.at(25, 50), [255; 3], 4), "{:?}", display.at(25, 50));
     assert!(close(display.at(75, 50), [127; 3], 4), "{:?}", display.at(75, 50));
@@ -205,10 +202,10 @@ fn sixteen_bits_a_sample_come_out_as_bright_as_eight() {
 
 #[test]
 fn wide_gamut_profiles_are_converted_to_srgb() {
-    // sRGB's value of a colour, by the definitions of the spaces (colour-science): Display P3 and Adobe RGB.
+    // sRGB's value of a colour, computed from the definitions of the spaces: Display P3 and Adobe RGB.
     let cases = [
-        (ColorProfile::new_display_p3(), [200, 100, 50], [213, 96, 36]),
-        (ColorProfile::new_adobe_rgb(), [100, 150, 100], [76, 150, 97]),
+        (ColorProfile::new_display_p3(), [200, 100, 50], [215, 93, 31]),
+        (ColorProfile::new_adobe_rgb(), [100, 150, 100], [66, 151, 97]),
         (ColorProfile::new_srgb(), [200, 100, 50], [200, 100, 50]),
     ];
     for (profile, stored, expected) in cases {
@@ -298,14 +295,18 @@ fn renditions_hold_no_metadata_and_nothing_after_their_end() {
     let mut file = jpeg_with(&quarters(640, 480), (640, 480), ColorType::Rgb, |encoder| {
         encoder.add_exif_metadata(&exif).unwrap();
         encoder.add_icc_profile(&icc).unwrap();
-        encoder.add_app_segment(1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>SecretPlace</x:xmpmeta>".to_vec()).unwrap();
+        encoder
+            .add_app_segment(1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>SecretPlace</x:xmpmeta>".to_vec())
+            .unwrap();
         encoder.add_app_segment(13, b"Photoshop 3.0\0SecretCaption".to_vec()).unwrap();
     });
     file.extend(b"PK\x03\x04 SecretTail <script>");
     let renditions = developed(&file).unwrap();
     for rendition in [&renditions.display, &renditions.thumb] {
         let has = |needle: &[u8]| rendition.windows(needle.len()).any(|window| window == needle);
-        for needle in [&b"Exif"[..], b"ICC_PROFILE", b"ns.adobe.com", b"Photoshop", b"Secret", b"<script", b"PK\x03\x04"] {
+        for needle in
+            [&b"Exif"[..], b"ICC_PROFILE", b"ns.adobe.com", b"Photoshop", b"Secret", b"<script", b"PK\x03\x04"]
+        {
             assert!(!has(needle), "{:?} is in a rendition", String::from_utf8_lossy(needle));
         }
         assert!(rendition.starts_with(&[0xff, 0xd8]) && rendition.ends_with(&[0xff, 0xd9]));
