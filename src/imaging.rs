@@ -1,6 +1,6 @@
 //! From upload bytes to checked, upright, bounded renditions. Pure: bytes in, bytes out; no files, no clock, no threads.
 //!
-//! Each step is one small module: [`signature`] says what a file is, [`jpeg`], [`raster`] and [`heic`] decode it straight to
+//! Each step is one small module: [`signature`] says what a file is, [`jpeg`], [`raster`], [`tiff`] and [`heic`] decode it straight to
 //! display size ([`scale`]), [`colour`] brings it to sRGB, [`sheet`] turns it upright, [`prints`] encodes, [`exif`] reads the camera's notes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,7 @@ mod raster;
 mod scale;
 mod sheet;
 mod signature;
+mod tiff;
 
 pub use signature::media_type;
 
@@ -117,10 +118,10 @@ pub enum Undeveloped {
     #[error("The picture is cut short: the file ends before the picture does. Please upload it again.")]
     CutShort,
     /// The bytes contradict themselves.
-    #[error("The {0} picture is damaged and cannot be read.")]
+    #[error("The {} picture is damaged and cannot be read.", named(*.0))]
     Damaged(MediaType),
     /// A rare variant of a known type.
-    #[error("This kind of {0} picture cannot be decoded here; please save it again as an ordinary JPEG or PNG.")]
+    #[error("This kind of {} picture cannot be decoded here; please save it again as an ordinary JPEG or PNG.", named(*.0))]
     Variant(MediaType),
     /// Zero width or height.
     #[error("The picture has no pixels.")]
@@ -184,6 +185,15 @@ impl Undeveloped {
     }
 }
 
+/// A type as people write it.
+fn named(media_type: MediaType) -> String {
+    match media_type {
+        MediaType::WebP => "WebP".to_owned(),
+        MediaType::Jpeg => "JPEG".to_owned(),
+        other => other.extension().to_uppercase(),
+    }
+}
+
 /// `12000` as `12,000`.
 fn grouped(number: u32) -> String {
     let digits = number.to_string();
@@ -237,6 +247,7 @@ fn develop_as(media_type: MediaType, original: &[u8], limits: &Limits) -> Result
     let negative = match media_type {
         MediaType::Jpeg => jpeg::expose(original, limits)?,
         MediaType::Heic => heic::expose(original, limits)?,
+        MediaType::Tiff => tiff::expose(original, limits)?,
         MediaType::Avif => return Err(Undeveloped::Undecodable("AVIF")),
         raster => raster::expose(raster, original, limits)?,
     };

@@ -94,7 +94,6 @@ pub(super) fn rgb(mut sheet: Sheet) -> Sheet {
 fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let y = (i32::from(y) << 16) + (1 << 15);
     let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
-    let byte = |fixed: i32| (fixed >> 16).clamp(0, 255) as u8;
+    let byte = |fixed: i32| u8::try_from((fixed >> 16).clamp(0, 255)).unwrap_or(u8::MAX);
     [byte(y + 91_881 * cr), byte(y - 22_554 * cb - 46_802 * cr), byte(y + 116_130 * cb)]
 }

@@ -1,10 +1,10 @@
-//! PNG, WebP, GIF, BMP and TIFF: decoded whole by crate `image` within limits, then scaled like everything else.
+//! PNG, WebP, GIF and BMP: decoded whole by crate `image` within limits, then scaled like everything else.
 
 use std::io::Cursor;
 
 use image::{
     ColorType, ImageDecoder, ImageError,
-    codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder},
+    codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder},
     error::LimitErrorKind,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// The largest profile or EXIF block believed, in bytes.
 const MAX_BLOCK: usize = 4 << 20;
 
-/// Decodes a file of type `media_type` to a sheet of display size: its first frame, its first page.
+/// Decodes a file of type `media_type` to a sheet of display size: its first frame.
 pub(super) fn expose(media_type: MediaType, file: &[u8], limits: &Limits) -> Result<Negative, Undeveloped> {
     if frames::count(media_type, file, limits.max_frames) > limits.max_frames {
         return Err(Undeveloped::TooManyFrames { max: limits.max_frames });
@@ -35,15 +35,12 @@ pub(super) fn expose(media_type: MediaType, file: &[u8], limits: &Limits) -> Res
     limits.admit_memory(decoder.total_bytes().saturating_mul(copies))?;
     decoder.set_limits(allocations(limits)).map_err(refusal)?;
     let icc = decoder.icc_profile().ok().flatten().filter(|icc| icc.len() <= MAX_BLOCK);
-    let mut exif = decoder.exif_metadata().ok().flatten().filter(|exif| exif.len() <= MAX_BLOCK);
+    let exif = decoder.exif_metadata().ok().flatten().filter(|exif| exif.len() <= MAX_BLOCK);
     let colour = decoder.color_type();
     let length = usize::try_from(decoder.total_bytes()).map_err(|_| Undeveloped::Damaged(media_type))?;
     let mut pixels = vec![0; length];
     decoder.read_image_boxed(&mut pixels).map_err(refusal)?;
     let sheet = scaled(flattened(colour, pixels), (width, height));
-    if media_type == MediaType::Tiff {
-        exif = Some(file.to_vec());
-    }
     Ok(Negative { sheet, width, height, icc, exif, upright: false })
 }
 
@@ -65,7 +62,6 @@ fn opened<'a>(
         MediaType::WebP => Box::new(WebPDecoder::new(reader)?),
         MediaType::Gif => Box::new(GifDecoder::new(reader)?),
         MediaType::Bmp => Box::new(BmpDecoder::new(reader)?),
-        MediaType::Tiff => Box::new(TiffDecoder::new(reader)?),
         _ => Box::new(PngDecoder::with_limits(reader, allocations(limits))?),
     })
 }
@@ -93,15 +89,7 @@ fn flattened(colour: ColorType, mut pixels: Vec<u8>) -> (Tone, Vec<u8>) {
             let rounded = (u32::from(u16::from_ne_bytes(bytes)) + 128) / 257;
             u8::try_from(rounded).unwrap_or(u8::MAX)
         }),
-        4 => narrowed::<4>(&mut pixels, |bytes| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "0 to 255; not a number becomes 0"
-            )]
-            let byte = (f32::from_ne_bytes(bytes).clamp(0.0, 1.0) * 255.0).round() as u8;
-            byte
-        }),
+        4 => narrowed::<4>(&mut pixels, |bytes| byte_of_float(f32::from_ne_bytes(bytes))),
         _ => {}
     }
     match samples {
@@ -110,6 +98,13 @@ fn flattened(colour: ColorType, mut pixels: Vec<u8>) -> (Tone, Vec<u8>) {
         4 => (Tone::Rgb, on_white::<4>(pixels)),
         _ => (Tone::Rgb, pixels),
     }
+}
+
+/// A sample between 0 and 1 as a byte.
+pub(super) fn byte_of_float(sample: f32) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255; not a number becomes 0")]
+    let byte = (sample.clamp(0.0, 1.0) * 255.0).round() as u8;
+    byte
 }
 
 fn narrowed<const BYTES: usize>(pixels: &mut Vec<u8>, byte: impl Fn([u8; BYTES]) -> u8) {
@@ -123,7 +118,7 @@ fn narrowed<const BYTES: usize>(pixels: &mut Vec<u8>, byte: impl Fn([u8; BYTES])
 }
 
 /// Pixels whose last of `N` samples is alpha, laid on white and without it.
-fn on_white<const N: usize>(mut pixels: Vec<u8>) -> Vec<u8> {
+pub(super) fn on_white<const N: usize>(mut pixels: Vec<u8>) -> Vec<u8> {
     let count = pixels.len() / N;
     for i in 0..count {
         let Some(&pixel) = pixels[i * N..].first_chunk::<N>() else { break };
