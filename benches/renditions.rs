@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench renditions` makes its own picture; `cargo bench --bench renditions -- FOLDER` takes the JPEGs of a folder.
 
+#![expect(clippy::cast_precision_loss, reason = "coordinates and hashes of a test scene are small")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -43,9 +43,9 @@ pub(super) fn expose(file: &[u8], limits: &Limits) -> Result<Negative, Undevelop
         ColorType::Palette(_) => Some(decoder.get_tag_u16_vec(Tag::ColorMap).map_err(refusal)?),
         _ => None,
     };
-    let mut decoded = DecodingResult::U8(Vec::new());
-    let layout = decoder.read_image_to_buffer(&mut decoded).map_err(refusal)?;
-    let mut pixels = bytes(decoded)?;
+    let mut result = DecodingResult::U8(Vec::new());
+    let layout = decoder.read_image_to_buffer(&mut result).map_err(refusal)?;
+    let mut pixels = bytes(result)?;
     if colour == ColorType::Gray(1) {
         pixels = expanded(&pixels, width as usize);
     }

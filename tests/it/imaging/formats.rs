@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use exif::{Tag, Value};
+use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
 use image::{ExtendedColorType, ImageEncoder, ImageFormat, RgbImage};
 use jpeg_encoder::{ColorType, SamplingFactor};
 use moxcms::ColorProfile;
@@ -17,7 +18,6 @@ fn stored_for(orientation: u16, width: u32, height: u32) -> RgbImage {
     let upright =
         RgbImage::from_raw(width, height, quarters(u16::try_from(width).unwrap(), u16::try_from(height).unwrap()))
             .unwrap();
-    use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
     match orientation {
         2 => flip_horizontal(&upright),
         3 => rotate180(&upright),
