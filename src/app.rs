@@ -31,6 +31,8 @@ mod aws;
 
 /// How many uploads may wait for the worker in memory; the sweep finds the others.
 const EVENTS_WAITING: usize = 1024;
+/// What a form of one file has beside the file, in bytes, at most.
+const FORM_BYTES: u64 = 64 << 10;
 /// Photos that are labelled at once when the labeler is a service outside.
 const OUTSIDE_AT_ONCE: usize = 4;
 
@@ -131,7 +133,7 @@ impl App {
             draining: self.draining(),
             uploads: Bounds {
                 max_bytes: settings.upload.max_bytes,
-                max_request_bytes: settings.upload.max_request_bytes.max(settings.upload.max_bytes + (1 << 20)),
+                max_request_bytes: settings.upload.max_request_bytes.max(settings.upload.max_bytes + FORM_BYTES),
                 max_files: settings.upload.max_files,
                 idle: Duration::from_secs(settings.server.body_idle_seconds),
                 min_bytes_per_second: settings.server.body_min_bytes_per_second,

@@ -424,8 +424,8 @@ impl Instance {
     fn within_picture(&self) -> Option<Self> {
         let numbers = [self.confidence, self.left, self.top, self.width, self.height];
         let (left, top) = (self.left.clamp(0.0, 1.0), self.top.clamp(0.0, 1.0));
-        let width = (self.left + self.width).clamp(0.0, 1.0) - left;
-        let height = (self.top + self.height).clamp(0.0, 1.0) - top;
+        let width = (self.width - (left - self.left)).min(1.0 - left);
+        let height = (self.height - (top - self.top)).min(1.0 - top);
         let there = numbers.iter().all(|n| n.is_finite()) && width > 0.0 && height > 0.0;
         there.then(|| Self { confidence: self.confidence.clamp(0.0, 100.0), left, top, width, height })
     }

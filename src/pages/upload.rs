@@ -96,6 +96,7 @@ impl Bounds {
             let came = came + piece.as_ref().map_or(0, |piece| piece.len() as u64);
             Some((piece, (body, waited, came)))
         })
+        .fuse()
     }
 
     /// The whole body of a small form, of at most `limit` bytes.

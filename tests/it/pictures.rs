@@ -18,6 +18,14 @@ pub(crate) fn jpeg(width: u16, height: u16, seed: u32) -> Vec<u8> {
     bytes
 }
 
+/// A TIFF.
+pub(crate) fn tiff(width: u32, height: u32, seed: u32) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+    encoder.write_image::<tiff::encoder::colortype::RGB8>(width, height, &picture(width, height, seed)).unwrap();
+    bytes.into_inner()
+}
+
 /// A picture in a format of crate `image`.
 pub(crate) fn encoded(format: ImageFormat, width: u32, height: u32, seed: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());

@@ -43,8 +43,7 @@ impl Site {
     /// A gallery whose photos wait until a test finishes them by hand.
     pub(crate) async fn without_worker() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let mut settings = Settings { labeler: Labeler::None, ..Settings::default() };
-        settings.data = folder.path().join("data");
+        let settings = Settings { data: folder.path().join("data"), ..Settings::default() };
         Self::start(folder, settings, false).await
     }
 
@@ -139,7 +138,9 @@ impl Site {
 
     /// The files that lie in the store's folder.
     pub(crate) fn stored(&self) -> Vec<std::path::PathBuf> {
-        files(&self.settings.data.join("photos"))
+        let mut files = files(&self.settings.data.join("photos"));
+        files.retain(|file| !file.ends_with("in-use"));
+        files
     }
 
     /// The temporary files of uploads.

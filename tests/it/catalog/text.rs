@@ -61,7 +61,7 @@ pub(super) async fn a_taken_time_that_mysql_cannot_keep_is_refused(bed: &Bed) {
 
 pub(super) async fn hostile_labels_are_kept_whole_or_dropped(bed: &Bed) {
     let one = insert(bed, &ann(), [1]).await.remove(0);
-    let boxed = |left: f64| Instance { confidence: 90.0, left, top: 0.0, width: 1.0, height: 1.0 };
+    let boxed = |left: f64| Instance { confidence: 90.0, left, top: 0.0, width: 0.5, height: 1.0 };
     let mut labels: Vec<Label> = (0..1000).map(|n| label(&format!("Thing {n}"), 10.0)).collect();
     labels
         .push(Label { instances: vec![boxed(f64::NAN), boxed(0.25)], ..label("<script>alert('x')</script>", 1000.0) });
