@@ -9,6 +9,7 @@ mod access;
 mod aws;
 mod catalog;
 mod corpus;
+mod course;
 mod gallery;
 mod imaging;
 mod import;
