@@ -85,7 +85,8 @@ fn camera_jpeg(seed: u32) -> Vec<u8> {
             noise ^= noise << 5;
             let grain = noise % 24;
             let wave = ((x / 16 + y / 24 + seed) % 200) + grain;
-            pixels.extend([wave as u8, ((x / 32) % 180 + grain) as u8, ((y / 20) % 200 + grain) as u8]);
+            let colours = [wave, (x / 32) % 180 + grain, (y / 20) % 200 + grain];
+            pixels.extend(colours.map(|colour| u8::try_from(colour).unwrap_or(u8::MAX)));
         }
     }
     let mut bytes = Vec::new();
@@ -121,7 +122,7 @@ async fn start_and_rest(client: &Client) {
     println!("start        first pong after {:.0} ms (median of 7)", percentile(&starts, 50));
     println!("at rest      {rest:.0} MB resident");
     let size = fs::metadata(env!("CARGO_BIN_EXE_photo-gallery")).unwrap().len();
-    println!("binary       {:.1} MB", size as f64 / 1e6);
+    println!("binary       {:.1} MB", Duration::from_micros(size).as_secs_f64());
 }
 
 async fn uploads(client: &Client, at_once: u32) {
@@ -153,7 +154,7 @@ async fn uploads(client: &Client, at_once: u32) {
     let kept = statuses.iter().filter(|status| **status == 201).count();
     println!(
         "{at_once:>2} x 24 Mpx  {kept} kept, {:.2} s CPU each, peak {:.0} MB resident, ping p95 {:.1} ms (of {})",
-        (server.cpu() - before).as_secs_f64() / f64::from(at_once),
+        (server.cpu().saturating_sub(before)).as_secs_f64() / f64::from(at_once),
         server.memory("VmHWM"),
         percentile(&pings, 95),
         pings.len(),
@@ -178,7 +179,7 @@ async fn page(client: &Client, data: &Path, environment: &[(&str, &str)], path: 
     for _ in 0..TIMES {
         ask().await;
     }
-    (server.cpu() - before).as_secs_f64() * 1e3 / f64::from(TIMES)
+    (server.cpu().saturating_sub(before)).as_secs_f64() * 1e3 / f64::from(TIMES)
 }
 
 #[tokio::main]

@@ -88,7 +88,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 async fn take(album: &Arc<Album>, owner: &Owner, path: &Path) -> Result<Received, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let reading = |cause: std::io::Error| Error::Internal(anyhow::Error::new(cause).context("reading the file"));
-    let mut receiving = album.receive(&name).await?;
+    let mut receiving = album.receive(&name)?;
     let mut file = tokio::fs::File::open(path).await.map_err(reading)?;
     let mut piece = vec![0; PIECE];
     loop {

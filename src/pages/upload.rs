@@ -345,7 +345,7 @@ async fn read(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<
 
 /// Reads a file's part to its end. The outer error ends the request, the inner one refuses this file only.
 async fn file(site: &Site, part: &mut Field, name: &str, left: &mut u64) -> Result<Result<Upload, Error>, Error> {
-    let mut receiving = site.album.receive(name).await;
+    let mut receiving = site.album.receive(name);
     while let Some(piece) = part.next().await {
         let piece = piece.map_err(unreadable)?;
         *left = left.checked_sub(piece.len() as u64).ok_or_else(|| request_too_large(&site.uploads))?;
