@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long a program may take that ends by itself.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// A running `photo-gallery`. Dropping it kills it.
 pub(crate) struct Process {
@@ -61,7 +61,7 @@ impl Process {
         let mut command = program(folder);
         command.env("GALLERY__SERVER__PORT", port.to_string()).envs(environment.iter().copied());
         command.stdin(Stdio::null()).stderr(File::create(&log).unwrap());
-        let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        let client = Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
         let url = format!("http://127.0.0.1:{port}");
         let mut process = Self { child: command.spawn().unwrap(), url, client, log };
         for _ in 0..600 {
