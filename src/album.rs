@@ -29,6 +29,8 @@ pub use intake::{Intake, Receiving, Upload};
 pub const MAX_SEARCH_TERMS: usize = 8;
 /// The longest search, in bytes.
 pub const MAX_SEARCH_BYTES: usize = 400;
+/// How long the answer to a failed upload waits for what was stored to be taken away; that goes on afterwards.
+const TIDY_PATIENCE: Duration = Duration::from_secs(2);
 /// How many photos a page of the timeline holds.
 pub const PAGE: u32 = 60;
 
@@ -132,7 +134,7 @@ impl Album {
 
     /// Bytes, then the row, then the hint.
     async fn write(
-        &self,
+        self: &Arc<Self>,
         owner: Owner,
         upload: Upload,
         media_type: MediaType,
@@ -163,7 +165,10 @@ impl Album {
             self.put_renditions(id, &renditions).await
         };
         if let Err(cause) = stored.await {
-            self.forget(objects(&photo)).await;
+            let (album, paths) = (Arc::clone(self), objects(&photo));
+            let forgetting = self.runtime.spawn(async move { album.forget(paths).await });
+            // A store that does not answer must not keep the visitor waiting for what only tidies up.
+            let _ = tokio::time::timeout(TIDY_PATIENCE, forgetting).await;
             return Err(Error::outside(cause.context("storing the photo")));
         }
         match self.catalog.insert_photo(&photo).await {

@@ -221,7 +221,8 @@ fn warn(settings: &Settings, notices: &mut Vec<String>) {
             server.bind
         ));
     }
-    if server.secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < 16) {
+    let signs = matches!(settings.store, super::Store::Disk);
+    if signs && server.secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < 16) {
         notices
             .push("server.secret has fewer than 16 characters: signed links could be forged by guessing it".to_owned());
     }
