@@ -9,6 +9,7 @@ use clap::Parser as _;
 use photo_gallery::{
     cli::{Cli, Command},
     commands,
+    error::causes,
     settings::{self, LogFormat, Settings, Sources},
     telemetry,
 };
@@ -57,7 +58,7 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("photo-gallery: {error:#}");
+            eprintln!("photo-gallery: {}", causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
