@@ -92,6 +92,11 @@ export async function drop(page, files) {
   await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
 }
 
+// Answers the next file chooser. To be called before the page is opened: the browser must know by then not to show its own.
+export function choosing(page, files) {
+  return page.waitForEvent("filechooser", { timeout: 2 * WAIT }).then((chooser) => chooser.setFiles(files));
+}
+
 export const tiles = (page) => page.locator(".tile");
 
 // Waits until a check, asked again and again, is true.

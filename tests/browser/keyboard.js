@@ -1,7 +1,7 @@
 // Everything that a mouse can do, keys can.
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { many, pictures, tiles, until, visit } from "./house.js";
+import { choosing, many, pictures, tiles, until, visit } from "./house.js";
 
 // Presses Tab until the focus is on what `selector` names, and can be seen.
 async function tabTo(page, selector) {
@@ -22,15 +22,15 @@ async function tabTo(page, selector) {
 test("keys alone upload, search, open and delete a photo", async () => {
   const [file] = (await pictures(many)).slice(1, 2);
   await visit(async (page) => {
+    const chosen = choosing(page, [file]);
     await page.goto("/photos");
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
     await tabTo(page, "details.add > summary");
     await page.keyboard.press("Enter");
     await tabTo(page, "input[type=file]");
-    const choosing = page.waitForEvent("filechooser");
     await page.keyboard.press("Space");
-    await (await choosing).setFiles([file]);
+    await chosen;
     await tabTo(page, "[name=description]");
     await page.keyboard.type("a kingfisher by keyboard");
     await page.keyboard.press("Enter");

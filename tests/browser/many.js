@@ -11,7 +11,7 @@ test("the timeline grows as one scrolls, without a shift, until all photos are t
     await page.goto("/photos");
     assert.ok((await tiles(page).count()) >= 60);
     await until("all are there", async () => {
-      await page.mouse.wheel(0, 1200);
+      await page.mouse.wheel(0, 400);
       return (await tiles(page).count()) === all;
     });
     await page.locator(".more").waitFor({ state: "detached" });

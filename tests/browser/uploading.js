@@ -1,9 +1,9 @@
 // Photos come in by drop and by choice, with their progress, and stand in the timeline with their labels without a reload.
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { drop, photos, pictures, tiles, until, visit } from "./house.js";
+import { choosing, drop, photos, pictures, tiles, until, visit } from "./house.js";
 
 const refusals = /Failed to load resource.*\/photos\)$/; // the browser's own line for each answer of 4xx
 
@@ -38,12 +38,11 @@ test("an empty gallery takes a drop of files, shows each one's progress, and lay
 
 test("chosen files go the same way, and one that is here already leads to its photo", async () => {
   await visit(async (page) => {
+    const chosen = choosing(page, [join(photos, "coffee.jpg")]);
     await page.goto("/photos");
     await page.locator("summary", { hasText: "Add photos" }).click();
-    const [coffee] = (await pictures(photos)).filter((path) => path.endsWith("coffee.jpg"));
-    const choosing = page.waitForEvent("filechooser");
     await page.getByLabel("Photos", { exact: true }).click();
-    await (await choosing).setFiles([coffee]);
+    await chosen;
     await page.getByRole("button", { name: "Upload", exact: true }).click();
     const here = page.getByRole("link", { name: "Already here" });
     await here.waitFor();
