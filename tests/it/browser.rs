@@ -3,6 +3,7 @@
 mod with_servers {
     use std::{
         fs::{self, File},
+        os::unix::process::CommandExt,
         path::{Path, PathBuf},
         process::{Command, Stdio},
         time::{Duration, Instant},
@@ -43,6 +44,7 @@ mod with_servers {
             .env("GALLERY_PHOTOS", tests.join("photos"))
             .env("GALLERY_MANY", &many)
             .env("TEST_CHROMIUM", chromium)
+            .process_group(0)
             .stdin(Stdio::null())
             .stderr(output.try_clone().unwrap())
             .stdout(output)
@@ -54,7 +56,8 @@ mod with_servers {
                 break Some(status);
             }
             if began.elapsed() > PATIENCE {
-                node.kill().unwrap();
+                let group = rustix::process::Pid::from_child(&node);
+                rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
                 node.wait().unwrap();
                 break None;
             }
