@@ -59,8 +59,9 @@ async function older() {
   watch();
 }
 
-// Observing anew reports at once whether the end is still near, for screens taller than a page.
-const end = new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && older(), { rootMargin: "1600px" });
+// Three screens ahead, so that what comes is laid out before it is seen. Observing anew reports at once whether the end is
+// still near, for screens taller than a page.
+const end = new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && older(), { rootMargin: "300%" });
 function watch() {
   end.disconnect();
   if (link) end.observe(link);

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Datelike, FixedOffset, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other};
@@ -38,7 +39,7 @@ pub struct Tile {
 /// The photos of one day.
 #[derive(Clone, Debug)]
 pub struct Day {
-    /// `Friday, 20 November 2026`.
+    /// `Friday, 20 November`, with the year when it is not this one.
     pub heading: String,
     /// `2026-11-20`.
     pub date: String,
@@ -215,10 +216,16 @@ async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
         let tile = tile(site, photo).await?;
         match days.last_mut() {
             Some(day) if day.date == date => day.tiles.push(tile),
-            _ => days.push(Day { heading: shown.format("%A, %-d %B %Y").to_string(), date, tiles: vec![tile] }),
+            _ => days.push(Day { heading: heading(&shown, Utc::now().year()), date, tiles: vec![tile] }),
         }
     }
     Ok(days)
+}
+
+/// The day as people say it: without the year while it is this one.
+fn heading(day: &DateTime<FixedOffset>, this_year: i32) -> String {
+    let format = if day.year() == this_year { "%A, %-d %B" } else { "%A, %-d %B %Y" };
+    day.format(format).to_string()
 }
 
 async fn tile(site: &Site, photo: &Photo) -> Result<Tile, Error> {

@@ -28,6 +28,19 @@ pub struct Labels {
     pub labels: Vec<Counted>,
 }
 
+impl Labels {
+    /// The class of a label's size, by how many photos it has next to the most frequent one.
+    fn size(&self, photos: impl std::borrow::Borrow<u64>) -> Option<&'static str> {
+        let most = self.labels.first().map_or(0, |label| label.photos);
+        match photos.borrow().saturating_mul(100).checked_div(most) {
+            _ if most < 3 => None,
+            Some(45..) => Some("large"),
+            Some(18..) => Some("middle"),
+            _ => None,
+        }
+    }
+}
+
 /// The labels in JSON.
 #[derive(Serialize)]
 struct Listing {

@@ -7,6 +7,7 @@
 
 mod access;
 mod aws;
+mod browser;
 mod catalog;
 mod corpus;
 mod course;

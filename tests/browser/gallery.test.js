@@ -1,0 +1,9 @@
+// All browser tests, in an order: each part finds the gallery as the one before it left it, the first finds it empty.
+import "./uploading.js";
+import "./browsing.js";
+import "./photo.js";
+import "./keyboard.js";
+import "./without-scripts.js";
+import "./hostile.js";
+import "./many.js";
+import "./access.js";

@@ -1,0 +1,107 @@
+// What all browser tests share: the browser, pages that report what goes wrong in them, and ways to bring photos in.
+import { readFile, readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { after } from "node:test";
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const given = (name) => process.env[name] ?? assert.fail(`${name} is not set; these tests are run by tests/it/browser.rs`);
+
+export const url = given("GALLERY_URL");
+export const photos = given("GALLERY_PHOTOS"); // a folder of a few real photographs
+export const many = given("GALLERY_MANY"); // a folder of more than 60 small pictures
+export const WAIT = 20_000; // ms that anything may take
+
+const browser = await chromium.launch({
+  executablePath: given("TEST_CHROMIUM"),
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+  ],
+  timeout: 60_000,
+});
+after(() => browser.close());
+
+// Opens a page, lets `walk` use it, and fails when anything went wrong in it that `expected` does not match: an error in
+// the console, a breach of the content policy, an exception, a dialog.
+export async function visit(walk, { expected, ...options } = {}) {
+  const context = await browser.newContext({ baseURL: url, viewport: { width: 1280, height: 800 }, acceptDownloads: true, ...options });
+  context.setDefaultTimeout(WAIT);
+  const wrong = [];
+  const scripted = options.javaScriptEnabled !== false;
+  if (scripted) {
+    await context.exposeBinding("reportBreach", (_, what) => wrong.push(what));
+    await context.addInitScript(() => {
+      addEventListener("securitypolicyviolation", (e) => window.reportBreach(`${e.violatedDirective} was breached by ${e.blockedURI} ${e.sample}`));
+      window.shift = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach((e) => e.hadRecentInput || (window.shift += e.value)))
+        .observe({ type: "layout-shift", buffered: true });
+    });
+  }
+  const page = await context.newPage();
+  page.on("console", (message) => message.type() === "error" && wrong.push(`${message.text()} (${message.location().url})`));
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("dialog", (dialog) => {
+    wrong.push(`a dialog was opened: ${dialog.message()}`);
+    dialog.dismiss().catch(() => {});
+  });
+  try {
+    await walk(page);
+  } finally {
+    await context.close();
+  }
+  const unexpected = wrong.filter((what) => !expected?.test(what));
+  assert.deepEqual(unexpected, []);
+}
+
+export async function pictures(folder) {
+  return (await readdir(folder)).filter((name) => name.endsWith(".jpg")).sort().map((name) => join(folder, name));
+}
+
+// Uploads files as a program; their photos.
+export async function upload(files, name = basename) {
+  const one = async (file) => {
+    const form = new FormData();
+    form.append("photo", new Blob([await readFile(file)]), name(file));
+    const answer = await fetch(`${url}/photos`, { method: "POST", body: form, headers: { Accept: "application/json" }, signal: AbortSignal.timeout(WAIT) });
+    const { results } = await answer.json();
+    assert.ok(answer.ok, JSON.stringify(results));
+    return results[0].photo;
+  };
+  const photos = [];
+  for (let at = 0; at < files.length; at += 4) photos.push(...(await Promise.all(files.slice(at, at + 4).map(one))));
+  return photos;
+}
+
+export async function json(path) {
+  const answer = await fetch(url + path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(WAIT) });
+  return { status: answer.status, ...(await answer.json()) };
+}
+
+// Drops files on the page as a hand with a mouse does.
+export async function drop(page, files) {
+  const carried = await Promise.all(files.map(async ({ name, bytes }) => ({ name, data: Buffer.from(bytes).toString("base64") })));
+  const transfer = await page.evaluateHandle((carried) => {
+    const transfer = new DataTransfer();
+    for (const { name, data } of carried)
+      transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+    return transfer;
+  }, carried);
+  await page.dispatchEvent("body", "dragenter", { dataTransfer: transfer });
+  assert.ok(await page.evaluate(() => document.body.classList.contains("dropping")), "the page does not show that it takes a drop");
+  await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+}
+
+// Answers the next file chooser. To be called before the page is opened: the browser must know by then not to show its own.
+export function choosing(page, files) {
+  return page.waitForEvent("filechooser", { timeout: 2 * WAIT }).then((chooser) => chooser.setFiles(files));
+}
+
+export const tiles = (page) => page.locator(".tile");
+
+// Waits until a check, asked again and again, is true.
+export async function until(what, check, within = WAIT) {
+  for (const end = Date.now() + within; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 50)))
+    if (await check()) return;
+  assert.fail(`${what}: not within ${within / 1000} s`);
+}
