@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, Datelike, FixedOffset, Utc};
+use chrono::{DateTime, Datelike, FixedOffset};
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other};
@@ -216,7 +216,7 @@ async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
         let tile = tile(site, photo).await?;
         match days.last_mut() {
             Some(day) if day.date == date => day.tiles.push(tile),
-            _ => days.push(Day { heading: heading(&shown, Utc::now().year()), date, tiles: vec![tile] }),
+            _ => days.push(Day { heading: heading(&shown, site.album.now().year()), date, tiles: vec![tile] }),
         }
     }
     Ok(days)
