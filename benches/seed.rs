@@ -1,5 +1,5 @@
 //! Fills a catalog with plausible photos and times its pages:
-//! `cargo bench --bench seed -- 1000000 --sqlite PATH` or `--mysql HOST:PORT` (user root, no password, database `seed`, which must be empty).
+//! `cargo bench --bench seed -- 1000000 --sqlite PATH` or `--mysql HOST:PORT/DATABASE` (user root, no password; the database is made when it is missing).
 
 #[path = "seed/rows.rs"]
 mod rows;
@@ -17,7 +17,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
 
-const USAGE: &str = "say how many photos and where: `-- N --sqlite PATH` or `-- N --mysql HOST:PORT`";
+const USAGE: &str = "say how many photos and where: `-- N --sqlite PATH` or `-- N --mysql HOST:PORT/DATABASE`";
 const PAGE: u32 = 60;
 const REPEATS: usize = 200;
 
@@ -33,13 +33,14 @@ async fn main() -> anyhow::Result<()> {
     let connection = match engine.as_str() {
         "--sqlite" => Connection::Sqlite { path: place.into() },
         "--mysql" => {
-            let (host, port) = place.split_once(':').context(USAGE)?;
+            let (address, database) = place.split_once('/').context(USAGE)?;
+            let (host, port) = address.split_once(':').context(USAGE)?;
             Connection::MySql {
                 host: host.to_owned(),
                 port: port.parse().context(USAGE)?,
                 user: "root".to_owned(),
                 password: String::new().into(),
-                database: "seed".to_owned(),
+                database: database.to_owned(),
                 tls: Tls::Preferred,
                 ssl_ca: None,
             }

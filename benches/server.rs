@@ -1,13 +1,13 @@
 //! What the running server costs: start, memory at rest, uploads one by one and all at once, pages over few and many rows.
 //!
-//! `cargo bench --bench server` runs all but the large catalogs; `-- pages --sqlite FILE` measures the timeline over a catalog made by
-//! `cargo bench --bench seed`. Figures are of the server's process (`/proc`): CPU is user and system time, memory is resident.
+//! `cargo bench --bench server` runs all but the large catalogs; `-- pages PLACE...` measures the timeline over
+//! catalogs made by `cargo bench --bench seed`, and their ratio to the first. Figures are of the server's process (`/proc`): CPU is user and system time, memory is resident.
 #![expect(clippy::missing_docs_in_private_items, clippy::unwrap_used, reason = "a benchmark may stop where it stands")]
 
 use std::{
     fs,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -85,7 +85,8 @@ fn camera_jpeg(seed: u32) -> Vec<u8> {
             noise ^= noise << 5;
             let grain = noise % 24;
             let wave = ((x / 16 + y / 24 + seed) % 200) + grain;
-            pixels.extend([wave as u8, ((x / 32) % 180 + grain) as u8, ((y / 20) % 200 + grain) as u8]);
+            let colours = [wave, (x / 32) % 180 + grain, (y / 20) % 200 + grain];
+            pixels.extend(colours.map(|colour| u8::try_from(colour).unwrap_or(u8::MAX)));
         }
     }
     let mut bytes = Vec::new();
@@ -121,12 +122,12 @@ async fn start_and_rest(client: &Client) {
     println!("start        first pong after {:.0} ms (median of 7)", percentile(&starts, 50));
     println!("at rest      {rest:.0} MB resident");
     let size = fs::metadata(env!("CARGO_BIN_EXE_photo-gallery")).unwrap().len();
-    println!("binary       {:.1} MB", size as f64 / 1e6);
+    println!("binary       {:.1} MB", Duration::from_micros(size).as_secs_f64());
 }
 
 async fn uploads(client: &Client, at_once: u32) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(client, &folder.path().join("data"), &[("GALLERY__LABELER", "none")]).await;
+    let server = Server::start(client, &folder.path().join("data"), &[]).await;
     let pictures: Vec<Vec<u8>> = (0..at_once).map(camera_jpeg).collect();
     let before = server.cpu();
     let done = CancellationToken::new();
@@ -153,7 +154,7 @@ async fn uploads(client: &Client, at_once: u32) {
     let kept = statuses.iter().filter(|status| **status == 201).count();
     println!(
         "{at_once:>2} x 24 Mpx  {kept} kept, {:.2} s CPU each, peak {:.0} MB resident, ping p95 {:.1} ms (of {})",
-        (server.cpu() - before).as_secs_f64() / f64::from(at_once),
+        (server.cpu().saturating_sub(before)).as_secs_f64() / f64::from(at_once),
         server.memory("VmHWM"),
         percentile(&pings, 95),
         pings.len(),
@@ -161,9 +162,8 @@ async fn uploads(client: &Client, at_once: u32) {
 }
 
 /// The CPU of one page of the timeline, in milliseconds.
-async fn page(client: &Client, data: &Path, environment: &[(&str, &str)], path: &str) -> f64 {
+async fn page(client: &Client, server: &Server, path: &str) -> f64 {
     const TIMES: u32 = 400;
-    let server = Server::start(client, data, environment).await;
     let ask = || async {
         let request =
             client.get(format!("{}{path}", server.url)).header("accept", "text/html").header("accept-encoding", "gzip");
@@ -178,7 +178,31 @@ async fn page(client: &Client, data: &Path, environment: &[(&str, &str)], path: 
     for _ in 0..TIMES {
         ask().await;
     }
-    (server.cpu() - before).as_secs_f64() * 1e3 / f64::from(TIMES)
+    server.cpu().saturating_sub(before).as_secs_f64() * 1e3 / f64::from(TIMES)
+}
+
+/// The pages over a catalog of `seed`: a data folder, or `mysql:HOST:PORT/DATABASE`.
+async fn pages(client: &Client, place: &str) -> [f64; 3] {
+    let folder = tempfile::tempdir().unwrap();
+    let mysql = place.strip_prefix("mysql:").and_then(|rest| rest.split_once('/'));
+    let mut environment = vec![("GALLERY__LABELER", "none")];
+    let mut data = PathBuf::from(place);
+    if let Some((address, database)) = mysql {
+        let (host, port) = address.split_once(':').unwrap();
+        data = folder.path().join("data");
+        environment.extend([
+            ("GALLERY__CATALOG__MYSQL__HOST", host),
+            ("GALLERY__CATALOG__MYSQL__PORT", port),
+            ("GALLERY__CATALOG__MYSQL__USER", "root"),
+            ("GALLERY__CATALOG__MYSQL__DATABASE", database),
+        ]);
+    }
+    let server = Server::start(client, &std::path::absolute(data).unwrap(), &environment).await;
+    let mut times = [0.0; 3];
+    for (time, path) in times.iter_mut().zip(["/photos", "/photos?label=Dog", "/photos?q=dog"]) {
+        *time = page(client, &server, path).await;
+    }
+    times
 }
 
 #[tokio::main]
@@ -192,12 +216,9 @@ async fn main() {
             uploads(&client, 32).await;
         }
         Some((command, folders)) if command == "pages" && !folders.is_empty() => {
-            let mut first: Option<Vec<f64>> = None;
+            let mut first: Option<[f64; 3]> = None;
             for folder in folders {
-                let mut times = Vec::new();
-                for path in ["/photos", "/photos?label=Dog", "/photos?q=dog"] {
-                    times.push(page(&client, Path::new(folder), &[("GALLERY__LABELER", "none")], path).await);
-                }
+                let times = pages(&client, folder).await;
                 let ratios: Vec<String> = first
                     .iter()
                     .flat_map(|first| first.iter().zip(&times).map(|(a, b)| format!("{:.2}", b / a)))
@@ -210,7 +231,9 @@ async fn main() {
             }
         }
         Some(_) => {
-            eprintln!("usage: cargo bench --bench server [-- pages DATA_FOLDER...]");
+            eprintln!(
+                "usage: cargo bench --bench server [-- pages PLACE...], a place being a data folder or mysql:HOST:PORT/DATABASE"
+            );
             std::process::exit(2);
         }
     }

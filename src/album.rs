@@ -105,8 +105,8 @@ impl Album {
     }
 
     /// Begins to receive a file; `raw_name` is what the sender calls it.
-    pub async fn receive(&self, raw_name: &str) -> Result<Receiving, Error> {
-        self.intake.receive(raw_name).await
+    pub fn receive(&self, raw_name: &str) -> Result<Receiving, Error> {
+        self.intake.receive(raw_name)
     }
 
     /// Keeps an upload as a photo of `owner`: checked, developed, stored, listed, announced. Refusals say why; after any error nothing

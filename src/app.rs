@@ -75,8 +75,11 @@ impl App {
         let intake = Intake::open(&data.join("incoming"), settings.upload.max_bytes)?;
         let catalog = open_catalog(&settings).await?;
         let store = open_store(&settings).await?;
-        store.check().await?;
-        let labeler = open_labeler(&settings).await;
+        store.check().await.with_context(|| match settings.store {
+            settings::Store::Disk => "photos cannot be kept below `data`",
+            settings::Store::S3(_) => "photos cannot be kept in the bucket; check `store.s3.*` and `aws.*`",
+        })?;
+        let labeler = open_labeler(&settings).await?;
         let limits = imaging::Limits {
             max_pixels: settings.upload.max_pixels,
             max_side: settings.upload.max_side,
@@ -195,10 +198,14 @@ async fn open_catalog(settings: &Settings) -> anyhow::Result<Catalog> {
     };
     let catalog = Catalog::open(&connection(settings), size)?;
     if matches!(settings.catalog, settings::Catalog::Sqlite) {
-        catalog.migrate().await?;
+        catalog.migrate().await.context(
+            "the catalog below `data` cannot be used; set `data` to another folder or put its backup in place",
+        )?;
         return Ok(catalog);
     }
-    match catalog.schema_state().await? {
+    match catalog.schema_state().await.context(
+        "the database cannot be used; check `catalog.mysql.host`, `.port`, `.user`, `.password` and `.database`",
+    )? {
         SchemaState::Current => Ok(catalog),
         SchemaState::Empty => bail!(
             "the database has no tables of the gallery yet; run `photo-gallery migrate` once, with the master account"
@@ -225,7 +232,7 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
         }
         settings::Store::S3(s3) => s3,
     };
-    let config = aws::config(&settings.aws, s3.region.as_deref(), s3.endpoint.as_deref()).await;
+    let config = aws::config(&settings.aws, s3.region.as_deref(), s3.endpoint.as_deref()).await?;
     let provider = config.credentials_provider().context("there are no AWS credentials to reach the bucket with")?;
     let path_style = s3.path_style.unwrap_or(config.endpoint_url().is_some());
     let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(path_style).build();
@@ -234,8 +241,8 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(S3::new(client, provider, s3.bucket.clone(), expiry, now)))
 }
 
-async fn open_labeler(settings: &Settings) -> Option<Arc<dyn Labeler>> {
-    match &settings.labeler {
+async fn open_labeler(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Labeler>>> {
+    Ok(match &settings.labeler {
         settings::Labeler::None => None,
         settings::Labeler::Builtin(percent) => {
             let thresholds = Thresholds {
@@ -248,12 +255,12 @@ async fn open_labeler(settings: &Settings) -> Option<Arc<dyn Labeler>> {
         }
         settings::Labeler::Rekognition(rekognition) => {
             let config =
-                aws::config(&settings.aws, rekognition.region.as_deref(), rekognition.endpoint.as_deref()).await;
+                aws::config(&settings.aws, rekognition.region.as_deref(), rekognition.endpoint.as_deref()).await?;
             #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
             let client = aws_sdk_rekognition::Client::new(&config);
             Some(Arc::new(Rekognition::new(client, rekognition.max_labels, rekognition.min_confidence)))
         }
-    }
+    })
 }
 
 /// Brings a MySQL database to this version's tables with the account `admin`, and makes the settings' own account with its four grants.

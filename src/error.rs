@@ -115,6 +115,18 @@ impl Error {
     }
 }
 
+/// An error and what caused it, in one line; a cause that the error before it has told already is left out.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        let sentence = crate::photo::plain_line(&error.to_string());
+        if !told.last().is_some_and(|before| before.contains(&sentence)) {
+            told.push(sentence);
+        }
+    }
+    told.join(": ")
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)

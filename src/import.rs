@@ -20,6 +20,9 @@ use crate::{
 /// How much of a file is read at once, in bytes.
 const PIECE: usize = 1 << 18;
 
+/// Where no bar can be drawn, a line tells of every so many files.
+const TOLD_EVERY: u64 = 100;
+
 /// What became of the files of a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -62,6 +65,10 @@ pub async fn import(album: &Arc<Album>, owner: &Owner, folder: &Path, at_once: u
             }
         }
         progress.inc(1);
+        let (done, all) = (progress.position(), progress.length().unwrap_or_default());
+        if progress.is_hidden() && done % TOLD_EVERY == 0 && done < all {
+            eprintln!("{done} of {all} files");
+        }
     }
     progress.finish_and_clear();
     Ok(summary)
@@ -88,7 +95,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 async fn take(album: &Arc<Album>, owner: &Owner, path: &Path) -> Result<Received, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let reading = |cause: std::io::Error| Error::Internal(anyhow::Error::new(cause).context("reading the file"));
-    let mut receiving = album.receive(&name).await?;
+    let mut receiving = album.receive(&name)?;
     let mut file = tokio::fs::File::open(path).await.map_err(reading)?;
     let mut piece = vec![0; PIECE];
     loop {

@@ -9,9 +9,14 @@ use clap::Parser as _;
 use photo_gallery::{
     cli::{Cli, Command},
     commands,
+    error::causes,
     settings::{self, LogFormat, Settings, Sources},
     telemetry,
 };
+
+/// Gives the large buffers of pictures and models back to the system when they are free; the C library's keeps them for its threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -53,7 +58,7 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("photo-gallery: {error:#}");
+            eprintln!("photo-gallery: {}", causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -88,7 +88,7 @@ impl Finisher {
         let Some(mut object) = object else {
             return Err(Trouble::Never("The photo's file is missing in the store.".to_owned()));
         };
-        let mut receiving = album.receive(photo.file_name.as_str()).await.map_err(trouble)?;
+        let mut receiving = album.receive(photo.file_name.as_str()).map_err(trouble)?;
         while let Some(piece) = object.content.try_next().await.context("reading the original")? {
             receiving.write(&piece).await.map_err(trouble)?;
         }

@@ -46,7 +46,7 @@ impl Intake {
     }
 
     /// Begins to receive a file.
-    pub async fn receive(&self, raw_name: &str) -> Result<Receiving, Error> {
+    pub fn receive(&self, raw_name: &str) -> Result<Receiving, Error> {
         let made = NamedTempFile::new_in(self.folder.path()).context("making a temporary file for an upload");
         let (file, path) = made.map_err(Error::outside)?.into_parts();
         Ok(Receiving {

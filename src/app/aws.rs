@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
     Builder,
@@ -14,8 +15,8 @@ use crate::settings::Aws;
 const TRIES: u32 = 3;
 
 /// The SDK's configuration for one service, whose own region and endpoint win over those for all. Without a region the SDK looks in its
-/// usual places.
-pub(super) async fn config(aws: &Aws, region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
+/// usual places; that none of them says one is an error.
+pub(super) async fn config(aws: &Aws, region: Option<&str>, endpoint: Option<&str>) -> anyhow::Result<SdkConfig> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(aws.connect_timeout_seconds))
         .operation_attempt_timeout(Duration::from_secs(aws.attempt_timeout_seconds))
@@ -31,5 +32,7 @@ pub(super) async fn config(aws: &Aws, region: Option<&str>, endpoint: Option<&st
     if let Some(endpoint) = endpoint.or(aws.endpoint.as_deref()) {
         loader = loader.endpoint_url(endpoint);
     }
-    loader.load().await
+    let config = loader.load().await;
+    ensure!(config.region().is_some(), "no AWS region is set; set `aws.region` or AWS_REGION");
+    Ok(config)
 }

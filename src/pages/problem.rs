@@ -11,7 +11,7 @@ use askama::Template;
 use serde::Serialize;
 
 use super::{Frame, code, page_with_status, prefers_json};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, causes};
 
 /// The name of one request, in its answer's `X-Request-Id` and in the log.
 #[derive(Clone, Debug)]
@@ -161,10 +161,4 @@ fn sentence(status: StatusCode) -> &'static str {
         400..500 => "The request cannot be understood.",
         _ => "Something went wrong inside the gallery. It was not your doing.",
     }
-}
-
-/// An error and what caused it, in one line.
-pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

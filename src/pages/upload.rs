@@ -19,15 +19,12 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{
-    Frame, Site, Visitor,
-    json::PhotoJson,
-    json_with_status, page_with_status, prefers_json,
-    problem::{self, Problem},
+    Frame, Site, Visitor, json::PhotoJson, json_with_status, page_with_status, prefers_json, problem::Problem,
     see_other,
 };
 use crate::{
     album::{Received, Upload},
-    error::{Error, Kind},
+    error::{Error, Kind, causes},
     photo::{Description, FileName},
 };
 
@@ -196,7 +193,7 @@ pub async fn receive(
     let kept: Vec<(FileName, Result<Received, Error>)> = stream::iter(keeping).buffered(AT_ONCE).collect().await;
     for (name, error) in kept.iter().filter_map(|(name, kept)| Some((name, kept.as_ref().err()?))) {
         if error.status() >= 500 {
-            tracing::error!(file = name.as_str(), error = problem::causes(error), "an upload failed");
+            tracing::error!(file = name.as_str(), error = causes(error), "an upload failed");
         }
     }
     let mut response = if prefers_json(&request) {
@@ -348,7 +345,7 @@ async fn read(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<
 
 /// Reads a file's part to its end. The outer error ends the request, the inner one refuses this file only.
 async fn file(site: &Site, part: &mut Field, name: &str, left: &mut u64) -> Result<Result<Upload, Error>, Error> {
-    let mut receiving = site.album.receive(name).await;
+    let mut receiving = site.album.receive(name);
     while let Some(piece) = part.next().await {
         let piece = piece.map_err(unreadable)?;
         *left = left.checked_sub(piece.len() as u64).ok_or_else(|| request_too_large(&site.uploads))?;

@@ -19,13 +19,11 @@ fn expected(route: &Route) -> Expected {
     let (owner, unknown) = match (route.method, route.path) {
         ("GET", "/") => (303, None),
         ("GET", "/ping" | "/favicon.ico" | "/labels" | "/photos") => (200, None),
-        ("GET", "/static/{name}") => (200, Some(404)),
-        ("GET", "/media/{path:.*}") => (200, Some(404)),
+        ("GET", "/static/{name}" | "/media/{path:.*}" | "/photos/{id}") => (200, Some(404)),
         ("POST", "/photos") => (415, None),
-        ("GET", "/photos/{id}") => (200, Some(404)),
-        ("GET", "/photos/{id}/{rendition}") => (303, Some(404)),
-        ("POST", "/photos/{id}/description") => (303, Some(404)),
-        ("POST", "/photos/{id}/delete") => (303, Some(404)),
+        ("GET", "/photos/{id}/{rendition}") | ("POST", "/photos/{id}/description" | "/photos/{id}/delete") => {
+            (303, Some(404))
+        }
         (method, path) => panic!("{method} {path} is missing in the table of routes and visitors: say who may ask it"),
     };
     Expected { owner, unknown }

@@ -41,7 +41,7 @@ async fn photos_are_listed_newest_first_and_all_of_them_once() {
     let count = PAGE + 5;
     let mut sent = Vec::new();
     for seed in 0..count {
-        let photo = site.uploaded(&format!("{seed}.jpg"), pictures::jpeg(16, 12, u32::try_from(seed).unwrap())).await;
+        let photo = site.uploaded(&format!("{seed}.jpg"), pictures::jpeg(16, 12, seed)).await;
         sent.push(photo["id"].as_str().unwrap().to_owned());
     }
     sent.reverse();

@@ -135,7 +135,7 @@ async fn a_bad_description_is_refused_and_nothing_changes() {
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, media_type);
         let answer = request.body(body.to_owned()).send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), status, "{media_type} {:.40}", body);
+        assert_eq!(answer.status().as_u16(), status, "{media_type} {body:.40}");
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
     let as_browser = site.ask(Method::POST, &path).form(&[("description", "b".repeat(2001))]).send().await.unwrap();

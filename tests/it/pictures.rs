@@ -5,8 +5,9 @@ use image::{ImageFormat, Rgb, RgbImage};
 /// A picture with some structure.
 pub(crate) fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
-        let wave = |k: u32| ((x.wrapping_mul(k) / 7 + y.wrapping_mul(k + seed) / 5 + seed * 31) % 256) as u8;
-        Rgb([wave(3), wave(5), ((x + seed * 13) * 255 / width.max(1) % 256) as u8])
+        let wave = |k: u32| (x.wrapping_mul(k) / 7 + y.wrapping_mul(k + seed) / 5 + seed * 31) % 256;
+        let colours = [wave(3), wave(5), (x + seed * 13) * 255 / width.max(1) % 256];
+        Rgb(colours.map(|colour| u8::try_from(colour).unwrap_or(u8::MAX)))
     })
 }
 

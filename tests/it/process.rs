@@ -1,18 +1,27 @@
 //! The program itself, run as an operator runs it: its own process, its settings from the environment.
 
 use std::{
+    fs::File,
+    io::Write as _,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use reqwest::Client;
+use reqwest::{Client, StatusCode, multipart};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long a program may take that ends by itself.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// A running `photo-gallery`. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
     pub(crate) url: String,
+    pub(crate) client: Client,
+    log: PathBuf,
 }
 
 /// The program with nothing of this process's environment that could set it.
@@ -22,9 +31,21 @@ pub(crate) fn program(folder: &Path) -> Command {
     command
 }
 
-/// Runs the program to its end.
-pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    program(folder).args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap()
+/// Runs the program to its end, with `input` on its standard input.
+pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
+    let mut command = program(folder);
+    command.args(arguments).envs(environment.iter().copied());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > ENDS_WITHIN {
+            child.kill().unwrap();
+            panic!("{arguments:?} did not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// A port that was free a moment ago.
@@ -36,19 +57,26 @@ impl Process {
     /// Starts the server in `folder` and waits for its first pong.
     pub(crate) async fn serve(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let port = free_port();
+        let log = folder.join(format!("log-{port}"));
         let mut command = program(folder);
         command.env("GALLERY__SERVER__PORT", port.to_string()).envs(environment.iter().copied());
-        let mut process =
-            Self { child: command.stdin(Stdio::null()).spawn().unwrap(), url: format!("http://127.0.0.1:{port}") };
-        let client = Client::new();
+        command.stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        let client = Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        let mut process = Self { child: command.spawn().unwrap(), url, client, log };
         for _ in 0..600 {
-            if client.get(format!("{}/ping", process.url)).send().await.is_ok() {
+            if process.client.get(format!("{}/ping", process.url)).send().await.is_ok() {
                 return process;
             }
-            assert!(process.is_alive(), "the server ended before its first pong");
+            assert!(process.is_alive(), "the server ended before its first pong: {}", process.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("the server did not answer within 30 s");
+        panic!("the server did not answer within 30 s: {}", process.log());
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Whether it runs on, as the same process.
@@ -63,17 +91,97 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
-    /// Asks it to stop as an operator does, and waits; whether it ended well.
-    pub(crate) async fn terminate(mut self) -> bool {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    /// Kills it as a power cut does.
+    pub(crate) fn kill(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
+    }
+
+    /// Asks it to stop as an operator does.
+    pub(crate) fn ask_to_stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end; whether it ended well.
+    pub(crate) async fn ended(mut self) -> bool {
         for _ in 0..600 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.success();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("the server did not stop within 30 s of SIGTERM");
+        panic!("the server did not stop within 30 s: {}", self.log());
+    }
+
+    /// Asks it to stop, and waits; whether it ended well.
+    pub(crate) async fn terminate(self) -> bool {
+        self.ask_to_stop();
+        self.ended().await
+    }
+
+    /// GET as a program.
+    pub(crate) async fn json(&self, path: &str) -> (StatusCode, Value) {
+        let request = self.client.get(format!("{}{path}", self.url)).header("accept", "application/json");
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    /// Uploads one file as a program; `None` when the connection broke before the answer. The status, and the file's line of the
+    /// answer or the whole refusal.
+    pub(crate) async fn try_upload(
+        &self,
+        name: &str,
+        description: &str,
+        bytes: Vec<u8>,
+    ) -> Option<(StatusCode, Value)> {
+        let form = multipart::Form::new()
+            .part("photo", multipart::Part::bytes(bytes).file_name(name.to_owned()))
+            .text("description", description.to_owned());
+        let request = self.client.post(format!("{}/photos", self.url)).header("accept", "application/json");
+        let answer = request.multipart(form).send().await.ok()?;
+        let status = answer.status();
+        let mut answer: Value = answer.json().await.ok()?;
+        let line = answer.get_mut("results").and_then(|results| results.get_mut(0)).map(Value::take);
+        Some((status, line.unwrap_or(answer)))
+    }
+
+    /// Uploads a picture that must be taken; the photo.
+    pub(crate) async fn uploaded(&self, name: &str, description: &str, bytes: Vec<u8>) -> Value {
+        let (status, mut line) = self.try_upload(name, description, bytes).await.expect("an answer");
+        assert_eq!(status, StatusCode::CREATED, "{line} {}", self.log());
+        line["photo"].take()
+    }
+
+    /// The photo once the worker is done with it.
+    pub(crate) async fn settled(&self, id: &str) -> Value {
+        for _ in 0..800 {
+            let (status, photo) = self.json(&format!("/photos/{id}")).await;
+            assert_eq!(status, StatusCode::OK, "{photo}");
+            if photo["state"] == "labelled" || photo["state"] == "failed" {
+                return photo;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("photo {id} was not finished within 40 s: {}", self.log());
+    }
+
+    /// Every photo of the timeline.
+    pub(crate) async fn all(&self) -> Vec<Value> {
+        let (mut photos, mut next) = (Vec::new(), Some("/photos".to_owned()));
+        while let Some(path) = next {
+            let (status, mut page) = self.json(&path).await;
+            assert_eq!(status, StatusCode::OK, "{page}");
+            photos.append(page["photos"].as_array_mut().unwrap());
+            next = page["next"].as_str().map(str::to_owned);
+        }
+        photos
+    }
+
+    /// What a photo's link leads to.
+    pub(crate) async fn fetched(&self, photo: &Value, rendition: &str) -> (StatusCode, Vec<u8>) {
+        let link = photo["links"][rendition].as_str().unwrap_or_else(|| panic!("a link: {photo}"));
+        let link = if link.starts_with('/') { format!("{}{link}", self.url) } else { link.to_owned() };
+        let answer = self.client.get(link).send().await.unwrap();
+        (answer.status(), answer.bytes().await.unwrap().to_vec())
     }
 }
 

@@ -62,7 +62,7 @@ impl Site {
         });
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()
             .unwrap();
         Self { url, client, app, folder, settings, stop, server: handle, running: vec![serving, working] }

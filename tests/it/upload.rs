@@ -160,7 +160,8 @@ async fn each_bad_form_gets_its_sentence_and_its_status_and_nothing_is_stored() 
     })
     .await;
     let good = || part("good.jpg", pictures::jpeg(64, 48, 1));
-    let many = (0..1000).fold(multipart::Form::new(), |form, n| form.part("photo", part("x.jpg", vec![n as u8])));
+    let many = (0..1000_u16)
+        .fold(multipart::Form::new(), |form, n| form.part("photo", part("x.jpg", n.to_be_bytes().to_vec())));
     let fields =
         (0..1000).fold(multipart::Form::new().part("photo", good()), |form, n| form.text(format!("f{n}"), "x"));
     let bad_utf8 =
@@ -249,7 +250,7 @@ async fn names_of_any_kind_are_shown_but_never_followed() {
     }
     let photo = site.uploaded(&long, pictures::jpeg(32, 24, 99)).await;
     assert_eq!(photo["file_name"].as_str().unwrap().chars().count(), 200);
-    assert!(photo["file_name"].as_str().unwrap().ends_with(".jpg"));
+    assert_eq!(photo["file_name"].as_str().unwrap().rsplit_once('.').unwrap().1, "jpg");
 }
 
 /// Sends raw bytes and reads what comes back until the other side closes.
@@ -297,7 +298,7 @@ async fn a_client_that_goes_away_leaves_nothing() {
     let start = head(&site, "Content-Length: 100000")
         + "--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a\"\r\n\r\n";
     connection.write_all(start.as_bytes()).await.unwrap();
-    connection.write_all(&[0xff; 50_000]).await.unwrap();
+    connection.write_all(&vec![0xff; 50_000]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(site.incoming().len(), 1);
     drop(connection);
@@ -318,7 +319,7 @@ async fn too_much_is_refused_before_it_is_read() {
     let endless = futures_util::stream::iter((0..100_000).map(|n| {
         let start =
             if n == 0 { "--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a\"\r\n\r\n" } else { "" };
-        Ok::<_, std::io::Error>([start.as_bytes(), &[7; 100_000]].concat())
+        Ok::<_, std::io::Error>([start.as_bytes(), &vec![7; 100_000][..]].concat())
     }));
     let request = site.ask(Method::POST, "/photos").header(header::CONTENT_TYPE, "multipart/form-data; boundary=x");
     let answer = request.body(Body::wrap_stream(endless)).send().await;

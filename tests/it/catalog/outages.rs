@@ -80,15 +80,13 @@ async fn a_writer_waits_for_another_process() {
 }
 
 mod with_servers {
-    use std::{
-        path::PathBuf,
-        process::{Child, Command, Stdio},
-    };
-
     use sqlx::Executor as _;
 
     use super::{Bed, Catalog, Connection, Duration, Instant, PoolSize, ann, at, found, insert, outage, photo};
-    use crate::catalog::{cases::label, drop_nameless_accounts, mariadb_place, mysql_connection, root};
+    use crate::{
+        catalog::{cases::label, drop_nameless_accounts, mariadb_place, mysql_connection, root},
+        mariadb::Server,
+    };
 
     #[tokio::test]
     async fn a_wrong_password_and_an_unknown_database_are_sentences() {
@@ -145,61 +143,6 @@ mod with_servers {
         bed.gone().await;
     }
 
-    /// A MariaDB of the test's own, to be killed and stopped.
-    struct Server {
-        folder: tempfile::TempDir,
-        port: u16,
-        process: Child,
-    }
-
-    impl Server {
-        fn program(name: &str) -> PathBuf {
-            ["/usr/sbin", "/usr/bin"]
-                .into_iter()
-                .map(|folder| PathBuf::from(folder).join(name))
-                .find(|path| path.exists())
-                .expect(name)
-        }
-
-        fn spawn(folder: &std::path::Path, port: u16) -> Child {
-            let option = |name: &str, value: &str| format!("--{name}={value}");
-            let inside = |name: &str| folder.join(name).display().to_string();
-            Command::new(Self::program("mariadbd"))
-                .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-log-bin"])
-                .args([option("datadir", &inside("data")), option("port", &port.to_string())])
-                .args([option("socket", &inside("s")), option("pid-file", &inside("pid"))])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("mariadbd starts")
-        }
-
-        fn new() -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
-            let made = Command::new(Self::program("mariadb-install-db"))
-                .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
-                .arg(format!("--datadir={}", folder.path().join("data").display()))
-                .output()
-                .expect("mariadb-install-db runs");
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-            let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
-            let process = Self::spawn(folder.path(), port);
-            Self { folder, port, process }
-        }
-
-        fn signal(&self, name: &str) {
-            let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().expect("kill runs");
-            assert!(sent.success());
-        }
-    }
-
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let _ = self.process.kill();
-            let _ = self.process.wait();
-        }
-    }
-
     /// Asks until the catalog answers; panics after five seconds.
     async fn answers(catalog: &Catalog) -> Duration {
         let begun = Instant::now();
@@ -228,11 +171,10 @@ mod with_servers {
             Bed { catalog: Catalog::open(&connection, PoolSize(3)).expect("a catalog"), connection, folder: None };
         insert(&bed, &ann(), [1]).await;
 
-        server.process.kill().expect("killed");
-        server.process.wait().expect("gone");
+        server.kill();
         let (_, took) = outage(&bed.catalog).await;
         assert!(took < Duration::from_millis(3500), "{took:?}");
-        server.process = Server::spawn(server.folder.path(), server.port);
+        server.start();
         answers(&bed.catalog).await;
         assert_eq!(found(&bed, &ann(), &[]).await.len(), 1, "an acknowledged photo survives");
 

@@ -64,7 +64,9 @@ pub(super) fn exif_block(fields: &[(Tag, Value)]) -> Vec<u8> {
     let fields: Vec<Field> =
         fields.iter().map(|(tag, value)| Field { tag: *tag, ifd_num: In::PRIMARY, value: value.clone() }).collect();
     let mut writer = Writer::new();
-    fields.iter().for_each(|field| writer.push_field(field));
+    for field in &fields {
+        writer.push_field(field);
+    }
     let mut block = Cursor::new(Vec::new());
     writer.write(&mut block, false).expect("writing a test EXIF block");
     block.into_inner()

@@ -1,0 +1,168 @@
+//! A database of a test's own on the MariaDB that `script/servers` starts, and a MariaDB of a test's own, to be killed.
+#![expect(clippy::disallowed_methods, reason = "tests look behind the catalog's back")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection,
+    mysql::{MySqlConnectOptions, MySqlRow},
+};
+
+use crate::process::run;
+
+/// Host and port of the tests' MariaDB.
+pub(crate) fn place() -> (String, u16) {
+    let place = crate::aws::server("TEST_MARIADB");
+    let (host, port) = place.split_once(':').expect("HOST:PORT");
+    (host.to_owned(), port.parse().expect("a port"))
+}
+
+/// A database that no other test uses.
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Database {
+    /// An empty database with these defaults.
+    pub(crate) async fn new(charset: &str) -> Self {
+        let (host, port) = place();
+        Self::at(host, port, charset).await
+    }
+
+    /// An empty database on the server at `host` and `port`.
+    pub(crate) async fn at(host: String, port: u16, charset: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("gallery_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let database = Self { name, host, port };
+        let mut root = database.options().connect().await.unwrap();
+        // A fresh MariaDB has accounts without name, which would sign in on this machine in place of any `name@%`.
+        root.execute("DELETE FROM mysql.global_priv WHERE User = ''; FLUSH PRIVILEGES").await.unwrap();
+        root.execute(AssertSqlSafe(format!("CREATE DATABASE {} {charset}", database.name))).await.unwrap();
+        root.close().await.unwrap();
+        database
+    }
+
+    fn options(&self) -> MySqlConnectOptions {
+        MySqlConnectOptions::new().host(&self.host).port(self.port).username("root")
+    }
+
+    /// A connection of root's.
+    pub(crate) async fn root(&self) -> MySqlConnection {
+        self.options().database(&self.name).connect().await.unwrap()
+    }
+
+    /// Runs statements as root.
+    pub(crate) async fn run(&self, statements: &str) {
+        let mut root = self.root().await;
+        root.execute(AssertSqlSafe(statements.to_owned())).await.unwrap();
+        root.close().await.unwrap();
+    }
+
+    /// What root reads.
+    pub(crate) async fn rows(&self, question: &str) -> Vec<MySqlRow> {
+        let mut root = self.root().await;
+        let rows = sqlx::raw_sql(AssertSqlSafe(question.to_owned())).fetch_all(&mut root).await.unwrap();
+        root.close().await.unwrap();
+        rows
+    }
+
+    /// The gallery's own settings for this database.
+    pub(crate) fn gallery(&self, user: &str, password: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("GALLERY__CATALOG__MYSQL__HOST", self.host.clone()),
+            ("GALLERY__CATALOG__MYSQL__PORT", self.port.to_string()),
+            ("GALLERY__CATALOG__MYSQL__USER", user.to_owned()),
+            ("GALLERY__CATALOG__MYSQL__PASSWORD", password.to_owned()),
+            ("GALLERY__CATALOG__MYSQL__DATABASE", self.name.clone()),
+        ]
+    }
+
+    /// Runs `photo-gallery migrate` with root's empty password, for the web server's account `user`.
+    pub(crate) fn migrate(&self, user: &str, password: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let own = self.gallery(user, password);
+        let environment: Vec<(&str, &str)> =
+            own.iter().map(|(name, value)| (*name, value.as_str())).filter(|(_, value)| !value.is_empty()).collect();
+        let output = run(folder.path(), &["migrate", "--admin", "root", "--password-stdin"], &environment, "\n");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Drops the database.
+    pub(crate) async fn gone(self) {
+        self.run(&format!("DROP DATABASE {}", self.name)).await;
+    }
+}
+
+/// A MariaDB of the test's own, to be killed and stopped.
+pub(crate) struct Server {
+    folder: tempfile::TempDir,
+    pub(crate) port: u16,
+    process: Child,
+}
+
+impl Server {
+    fn program(name: &str) -> PathBuf {
+        ["/usr/sbin", "/usr/bin"]
+            .into_iter()
+            .map(|folder| PathBuf::from(folder).join(name))
+            .find(|path| path.exists())
+            .expect(name)
+    }
+
+    fn spawn(folder: &Path, port: u16) -> Child {
+        let option = |name: &str, value: &str| format!("--{name}={value}");
+        let inside = |name: &str| folder.join(name).display().to_string();
+        Command::new(Self::program("mariadbd"))
+            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-log-bin"])
+            .args([option("datadir", &inside("data")), option("port", &port.to_string())])
+            .args([option("socket", &inside("s")), option("pid-file", &inside("pid"))])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mariadbd starts")
+    }
+
+    /// A fresh server that is starting.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = Command::new(Self::program("mariadb-install-db"))
+            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
+            .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .output()
+            .expect("mariadb-install-db runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = crate::process::free_port();
+        let process = Self::spawn(folder.path(), port);
+        Self { folder, port, process }
+    }
+
+    /// Sends it a signal (`-STOP`).
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Kills it as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("gone");
+    }
+
+    /// Starts it again after [`kill`](Self::kill).
+    pub(crate) fn start(&mut self) {
+        self.process = Self::spawn(self.folder.path(), self.port);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

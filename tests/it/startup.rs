@@ -1,0 +1,205 @@
+//! What the program says when it cannot start: one line, naming the setting and what to do, and no secret.
+
+use std::path::Path;
+
+use crate::process::run;
+
+/// What no line may hold: it is the secret that the settings of these tests give.
+const SECRET: &str = "s3cr3t-of-ours";
+
+/// Runs `serve` with settings that cannot work: it must leave with `code` and one line that holds all of `says`.
+fn refuses(folder: &Path, environment: &[(&str, &str)], code: i32, says: &[&str]) {
+    let output = run(folder, &["serve"], environment, "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("photo-gallery: "), "{said}");
+    for part in says {
+        assert!(said.contains(part), "{said:?} does not say {part:?}");
+    }
+    assert!(!said.contains(SECRET) && !said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn unusable_settings_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuses = |variable, value, says: &[&str]| refuses(folder.path(), &[(variable, value)], 78, says);
+    refuses("GALLERY__SERVER__PROT", "1", &["GALLERY__SERVER__PROT", "did you mean GALLERY__SERVER__PORT?"]);
+    refuses("GALLERY__SERVER__PORT", "http", &["server.port", "a whole number from 0 to 65535"]);
+    refuses("GALLERY__CATALOG", "mysql", &["catalog.mysql.host is not set", "DATABASE_HOST"]);
+    refuses("GALLERY__STORE", "s3", &["store.s3.bucket is not set", "PHOTOS_BUCKET"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let says = [format!("127.0.0.1:{port}"), "set `server.port` to a free port".to_owned()];
+    refuses(folder.path(), &[("GALLERY__SERVER__PORT", &port)], 1, &says.each_ref().map(String::as_str));
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "no folder").unwrap();
+    for data in [file.clone(), file.join("data")] {
+        let says = [data.display().to_string(), "set `data` to a folder that can be written".to_owned()];
+        let environment = [("GALLERY__DATA", data.to_str().unwrap()), ("GALLERY__SERVER__PORT", "0")];
+        refuses(folder.path(), &environment, 1, &says.each_ref().map(String::as_str));
+    }
+}
+
+#[test]
+fn a_catalog_file_that_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/catalog.db"), "a text of some length ".repeat(500)).unwrap();
+    let says = ["`data`", "catalog.db is not a SQLite database"];
+    refuses(folder.path(), &[("GALLERY__SERVER__PORT", "0")], 1, &says);
+}
+
+#[test]
+fn a_catalog_of_a_later_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["migrate"], &[], "");
+    assert!(output.status.success(), "{output:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(later_version(&folder.path().join("data/catalog.db")));
+    let says = ["`data`", "a later version of photo-gallery"];
+    refuses(folder.path(), &[("GALLERY__SERVER__PORT", "0")], 1, &says);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test looks behind the catalog's back")]
+async fn later_version(file: &Path) {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut line = options.connect().await.unwrap();
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (99, 'later', TRUE, x'00', 0)";
+    sqlx::query(later).execute(&mut line).await.unwrap();
+    line.close().await.unwrap();
+}
+
+mod with_servers {
+    use aws_sdk_s3::config::Credentials;
+    use chrono::Utc;
+
+    use super::{SECRET, refuses};
+    use crate::{
+        aws,
+        mariadb::{Database, place},
+        process::run,
+    };
+
+    fn refuses_database(database: &Database, changes: &[(&str, &str)], says: &[&str]) {
+        let folder = tempfile::tempdir().unwrap();
+        let own = database.gallery("root", "");
+        let mut environment: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        environment.retain(|(_, value)| !value.is_empty());
+        environment.push(("GALLERY__SERVER__PORT", "0"));
+        environment.extend(changes);
+        refuses(folder.path(), &environment, 1, says);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_that_cannot_be_used_is_named_with_the_settings_to_check() {
+        let database = Database::new("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await;
+        let (_, port) = place();
+        let at = format!("127.0.0.1:{port}");
+        let check = "check `catalog.mysql.host`";
+        let unused = crate::process::free_port().to_string();
+        let unreachable = [("GALLERY__CATALOG__MYSQL__PORT", unused.as_str())];
+        refuses_database(&database, &unreachable, &[check, &unused, "no database answers"]);
+        let password = [("GALLERY__CATALOG__MYSQL__PASSWORD", SECRET)];
+        refuses_database(&database, &password, &[check, &at, "refuses user `root` with this password"]);
+        let nowhere = [("GALLERY__CATALOG__MYSQL__DATABASE", "nowhere")];
+        refuses_database(&database, &nowhere, &[check, "there is no database `nowhere`", "`photo-gallery migrate`"]);
+        database.gone().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_of_another_version_asks_for_migrate() {
+        let database = Database::new("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await;
+        refuses_database(&database, &[], &["no tables of the gallery yet", "run `photo-gallery migrate`"]);
+        database.migrate("root", "");
+        database.run("DELETE FROM _sqlx_migrations WHERE version = 5; DROP TABLE discarded_object").await;
+        refuses_database(&database, &[], &["older version (1 steps behind)", "run `photo-gallery migrate`"]);
+        database.migrate("root", "");
+        database
+            .run(
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (99, 'later', TRUE, 'x', 0)",
+            )
+            .await;
+        refuses_database(&database, &[], &["newer version (1 steps ahead", "start that version or a newer one"]);
+        database.gone().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn migrate_says_what_it_needs() {
+        let database = Database::new("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await;
+        let folder = tempfile::tempdir().unwrap();
+        let own = database.gallery("web_user", SECRET);
+        let environment: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        for (arguments, input, says) in [
+            (["migrate"].as_slice(), "", "give --admin NAME"),
+            (&["migrate", "--admin", "root"], "", "give --password-stdin"),
+            (&["migrate", "--admin", "root", "--password-stdin"], "wrong", "refuses user `root` with this password"),
+        ] {
+            let output = run(folder.path(), arguments, &environment, input);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.lines().count() == 1 && said.contains(says) && !said.contains(SECRET), "{said}");
+        }
+        database.gone().await;
+    }
+
+    fn refuses_bucket(endpoint: &str, bucket: &str, key: Option<&Credentials>, says: &[&str]) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut environment = vec![
+            ("GALLERY__SERVER__PORT", "0"),
+            ("GALLERY__STORE__S3__BUCKET", bucket),
+            ("GALLERY__STORE__S3__ENDPOINT", endpoint),
+            ("AWS_REGION", aws::REGION),
+        ];
+        if let Some(key) = key {
+            environment.push(("AWS_ACCESS_KEY_ID", key.access_key_id()));
+            environment.push(("AWS_SECRET_ACCESS_KEY", key.secret_access_key()));
+        }
+        refuses(folder.path(), &environment, 1, &[&["check `store.s3.*` and `aws.*`"], says].concat());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_bucket_that_cannot_be_used_is_named_with_the_settings_to_check() {
+        let seaweedfs = aws::server("TEST_SEAWEEDFS");
+        let key = aws::key("test", "test");
+        refuses_bucket(&seaweedfs, "not-there", Some(&key), &["there is no bucket not-there"]);
+        let wrong = aws::key("test", SECRET);
+        refuses_bucket(&seaweedfs, "not-there", Some(&wrong), &["the AWS secret access key does not belong"]);
+        let unknown = aws::key("nobody", SECRET);
+        refuses_bucket(&seaweedfs, "not-there", Some(&unknown), &["does not know the AWS access key id"]);
+        refuses_bucket(&seaweedfs, "not-there", None, &["no AWS credentials", "give the machine a role"]);
+        let nowhere = format!("http://127.0.0.1:{}", crate::process::free_port());
+        refuses_bucket(&nowhere, "not-there", Some(&key), &["cannot be reached", "the endpoint"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_bucket_that_may_not_be_used_names_the_missing_right() {
+        let ministack = aws::server("TEST_MINISTACK");
+        let bucket = format!("forbidden-{}", Utc::now().timestamp_micros());
+        let (root, _) = aws::s3(&ministack, aws::key("test", "test")).await;
+        root.create_bucket().bucket(&bucket).send().await.unwrap();
+        let reader = aws::user(&ministack, &format!("reader-{bucket}"), &["s3:GetObject", "s3:ListBucket"]).await;
+        refuses_bucket(&ministack, &bucket, Some(&reader), &["s3:PutObject is denied on", &bucket]);
+    }
+
+    #[test]
+    fn a_region_that_nothing_says_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = [("GALLERY__SERVER__PORT", "0"), ("GALLERY__STORE__S3__BUCKET", "photos-without-region")];
+        refuses(folder.path(), &environment, 1, &["set `aws.region` or AWS_REGION"]);
+    }
+}
