@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, Datelike, FixedOffset, Utc};
+use chrono::{DateTime, Datelike, FixedOffset};
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other};
@@ -209,6 +209,7 @@ pub async fn list(
 
 /// Photos grouped by the day under which they are shown.
 async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
+    let this_year = site.album.now().year();
     let mut days: Vec<Day> = Vec::new();
     for photo in photos {
         let shown = photo.shown_at();
@@ -216,7 +217,7 @@ async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
         let tile = tile(site, photo).await?;
         match days.last_mut() {
             Some(day) if day.date == date => day.tiles.push(tile),
-            _ => days.push(Day { heading: heading(&shown, Utc::now().year()), date, tiles: vec![tile] }),
+            _ => days.push(Day { heading: heading(&shown, this_year), date, tiles: vec![tile] }),
         }
     }
     Ok(days)
