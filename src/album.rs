@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 
 use crate::{
-    catalog::{Catalog, Inserted, Outage, Totals},
+    catalog::{Catalog, Inserted, MAX_TERMS, Outage, Totals},
     darkroom::{Darkroom, Unfinished},
     error::{Error, Kind},
     events::Events,
@@ -25,8 +25,6 @@ mod intake;
 pub use finish::Finisher;
 pub use intake::{Intake, Receiving, Upload};
 
-/// The most words one search may have.
-pub const MAX_SEARCH_TERMS: usize = 8;
 /// The longest search, in bytes.
 pub const MAX_SEARCH_BYTES: usize = 400;
 /// How many photos a page of the timeline holds.
@@ -330,13 +328,13 @@ fn terms(query: &Query) -> Result<Option<Vec<Term>>, Error> {
         if words.is_empty() && !text.trim().is_empty() {
             return Ok(None);
         }
-        if words.len() > MAX_SEARCH_TERMS {
+        terms.extend(words);
+        if terms.len() > MAX_TERMS {
             return Err(Error::refused(
                 Kind::Malformed,
-                format!("A search has at most {MAX_SEARCH_TERMS} words. Please use fewer."),
+                format!("A search has at most {MAX_TERMS} words, a label counting as one. Please use fewer."),
             ));
         }
-        terms.extend(words);
     }
     Ok(Some(terms))
 }

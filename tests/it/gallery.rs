@@ -116,6 +116,27 @@ async fn nonsense_in_the_address_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_search_asks_for_every_word_or_says_that_there_are_too_many() {
+    let site = Site::new().await;
+    site.uploaded("one two three four five six seven.jpg", pictures::jpeg(16, 12, 1)).await;
+    let seven = "one+two+three+four+five+six+seven";
+    for (query, expected) in [
+        (format!("q={seven}"), StatusCode::OK),
+        (format!("q={seven}+eight"), StatusCode::OK),
+        (format!("q={seven}+eight+nine"), StatusCode::BAD_REQUEST),
+        (format!("label=Dog&q={seven}"), StatusCode::OK),
+        (format!("label=Dog&q={seven}+eight"), StatusCode::BAD_REQUEST),
+    ] {
+        let (status, answer) = site.json(&format!("/photos?{query}")).await;
+        assert_eq!(status, expected, "{query}: {answer}");
+        if status == StatusCode::OK {
+            let found = answer["photos"].as_array().unwrap().len();
+            assert_eq!(found, usize::from(query == format!("q={seven}")), "{query}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn pages_are_compressed_and_static_files_stay_for_a_year() {
     let site = Site::new().await;
     let answer =
