@@ -58,7 +58,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let app = Arc::new(App::open(settings).await?);
     let server = app.server(listener).await?;
     let (handle, draining, until) = (server.handle(), app.draining(), CancellationToken::new());
-    let working = {
+    let mut working = {
         let (app, until) = (Arc::clone(&app), until.clone());
         tokio::spawn(async move { app.work(until).await })
     };
@@ -69,6 +69,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ended = &mut serving => {
             ended.context("the web server broke")?.context("the web server ended")?;
             bail!("the web server ended by itself");
+        }
+        ended = &mut working => {
+            ended.context("the worker broke")?;
+            bail!("the worker ended by itself");
         }
     }
     if !drain.is_zero() {
