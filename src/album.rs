@@ -161,13 +161,13 @@ impl Album {
             self.put_renditions(id, &renditions).await
         };
         if let Err(cause) = stored.await {
-            self.forget(objects(&photo)).await;
+            self.forget(photo.objects()).await;
             return Err(Error::outside(cause.context("storing the photo")));
         }
         match self.catalog.insert_photo(&photo).await {
             Ok(Inserted::New) => {}
             Ok(Inserted::AlreadyHere(there)) => {
-                self.forget(objects(&photo)).await;
+                self.forget(photo.objects()).await;
                 return Ok(Received::AlreadyHere(*there));
             }
             Err(cause) => {
@@ -175,7 +175,7 @@ impl Album {
                 match self.catalog.photo(&photo.owner, id).await {
                     Ok(Some(_)) => {}
                     Ok(None) => {
-                        self.forget(objects(&photo)).await;
+                        self.forget(photo.objects()).await;
                         return Err(catalog_trouble(cause.context("listing the photo")));
                     }
                     Err(_) => return Err(catalog_trouble(cause.context("listing the photo"))),
@@ -305,13 +305,6 @@ impl Album {
     pub fn now(&self) -> DateTime<Utc> {
         (self.clock)()
     }
-}
-
-/// Every object of a photo.
-fn objects(photo: &Photo) -> Vec<ObjectPath> {
-    let renditions =
-        [Rendition::Display, Rendition::Thumb].into_iter().filter_map(|r| ObjectPath::rendition(photo.id, r));
-    std::iter::once(photo.original.clone()).chain(renditions).collect()
 }
 
 /// The terms a query asks for; `None` when its text holds no word at all, so that nothing can match.

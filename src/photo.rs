@@ -276,6 +276,13 @@ impl Photo {
         }
     }
 
+    /// Every object that the store holds of it.
+    pub fn objects(&self) -> Vec<ObjectPath> {
+        let renditions =
+            [Rendition::Display, Rendition::Thumb].into_iter().filter_map(|r| ObjectPath::rendition(self.id, r));
+        std::iter::once(self.original.clone()).chain(renditions).collect()
+    }
+
     /// The moment under which the timeline shows it: taken, else uploaded.
     pub fn shown_at(&self) -> DateTime<FixedOffset> {
         self.developed.as_ref().and_then(|d| d.taken).map_or_else(|| self.created_at.fixed_offset(), |t| t.at)

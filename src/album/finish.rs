@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::TimeDelta;
 use futures_util::{FutureExt, TryStreamExt};
 
-use super::{Album, objects, refusal};
+use super::{Album, refusal};
 use crate::{
     catalog::Claimed,
     darkroom::Unfinished,
@@ -106,7 +106,7 @@ impl Finisher {
             .save_developed(photo.id, upload.sha256(), upload.bytes(), &renditions.developed, album.now())
             .await?;
         if !kept {
-            album.forget(objects(photo).into_iter().filter(|path| *path != photo.original).collect()).await;
+            album.forget(photo.objects().into_iter().filter(|path| *path != photo.original).collect()).await;
         }
         Ok(())
     }
