@@ -94,7 +94,7 @@ impl Finisher {
         }
         let upload = receiving.finish().await.map_err(trouble)?;
         imaging::media_type(upload.head()).map_err(|undeveloped| refusal(&undeveloped)).map_err(trouble)?;
-        let renditions = match album.darkroom.develop(upload.path_buf()).await {
+        let renditions = match album.darkroom.develop(upload.path().to_owned()).await {
             Ok(renditions) => renditions,
             Err(Unfinished::Undeveloped(undeveloped)) => return Err(Trouble::Never(undeveloped.to_string())),
             Err(Unfinished::Busy) => return Err(anyhow::anyhow!("the darkroom's queue is full").into()),

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -58,11 +58,6 @@ impl Intake {
             bytes: 0,
             max_bytes: self.max_bytes,
         })
-    }
-
-    /// The largest file taken, in bytes.
-    pub fn max_bytes(&self) -> u64 {
-        self.max_bytes
     }
 }
 
@@ -133,14 +128,9 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Where it waits.
+    /// Where it waits, as long as the upload lives.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Where it waits, to be handed to another thread; valid as long as the upload lives.
-    pub fn path_buf(&self) -> PathBuf {
-        self.path.to_path_buf()
     }
 
     /// The name it came with.
