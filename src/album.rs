@@ -196,7 +196,7 @@ impl Album {
         Ok(())
     }
 
-    /// Takes away objects that no row lists; what cannot be taken away now is an orphan for the audit.
+    /// Takes away objects that no row lists. What cannot be taken away now stays behind, seen by nobody; the log names it.
     async fn forget(&self, paths: Vec<ObjectPath>) {
         for path in paths {
             if let Err(cause) = self.store.delete(&path).await {
