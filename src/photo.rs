@@ -6,10 +6,12 @@ use chrono::{DateTime, FixedOffset, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
 
+pub use figures::{grouped, size};
 pub use label::{Instance, Label};
 pub use object::{MediaType, ObjectPath, Rendition};
 pub use text::{Description, FileName, Term, plain_line};
 
+mod figures;
 mod label;
 mod object;
 mod text;

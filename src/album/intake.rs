@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     error::{Error, Kind},
-    photo::{FileName, Sha256},
+    photo::{FileName, Sha256, size},
 };
 
 /// How many first bytes an upload remembers, enough to tell any known type.
@@ -113,8 +113,7 @@ impl Receiving {
 
 /// The refusal of a file of more than `max_bytes` bytes.
 fn too_large(max_bytes: u64) -> Error {
-    let megabytes = max_bytes / 1_000_000;
-    Error::refused(Kind::TooLarge, format!("The file is larger than the {megabytes} MB this gallery takes."))
+    Error::refused(Kind::TooLarge, format!("The file is larger than the {} this gallery takes.", size(max_bytes)))
 }
 
 /// A file that has come whole. Dropping it removes it.

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     album::{Received, Upload},
     error::{Error, Kind, causes},
-    photo::{Description, FileName},
+    photo::{Description, FileName, size},
 };
 
 /// What became of one file of a form.
@@ -377,11 +377,11 @@ async fn small(part: &mut Field, left: &mut u64, bounds: &Bounds) -> Result<Vec<
 }
 
 fn request_too_large(bounds: &Bounds) -> Error {
-    let megabytes = bounds.max_request_bytes / 1_000_000;
     Error::refused(
         Kind::TooLarge,
         format!(
-            "The files together are larger than the {megabytes} MB that can be sent at once. Please send them in smaller groups."
+            "The files together are larger than the {} that can be sent at once. Please send them in smaller groups.",
+            size(bounds.max_request_bytes)
         ),
     )
 }
