@@ -185,7 +185,8 @@ pub async fn list(
     super::page(&gallery)
 }
 
-/// Photos grouped by the day under which they are shown.
+/// Photos grouped by the day under which they are shown, newest day first, each day once: photos follow one another by the moment,
+/// and between cameras whose clocks tell different offsets a day can come back.
 async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
     let this_year = site.album.now().year();
     let mut days: Vec<Day> = Vec::new();
@@ -193,9 +194,10 @@ async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
         let shown = photo.shown_at();
         let date = shown.format("%Y-%m-%d").to_string();
         let tile = tile(site, photo).await?;
-        match days.last_mut() {
+        let place = days.partition_point(|day| day.date > date);
+        match days.get_mut(place) {
             Some(day) if day.date == date => day.tiles.push(tile),
-            _ => days.push(Day { heading: heading(&shown, this_year), date, tiles: vec![tile] }),
+            _ => days.insert(place, Day { heading: heading(&shown, this_year), date, tiles: vec![tile] }),
         }
     }
     Ok(days)

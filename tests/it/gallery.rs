@@ -1,9 +1,14 @@
 //! The timeline.
 
+use exif::{Tag, Value};
 use photo_gallery::album::PAGE;
 use reqwest::{StatusCode, header, multipart};
 
-use crate::{pictures, site::Site};
+use crate::{
+    imaging::specimens::{exif_block, jpeg_with_exif},
+    pictures,
+    site::Site,
+};
 
 #[tokio::test]
 async fn the_front_door_leads_to_the_timeline() {
@@ -58,6 +63,25 @@ async fn photos_are_listed_newest_first_and_all_of_them_once() {
     assert_eq!((seen, pages), (sent, 2));
     let html = site.page("/photos").await.text().await.unwrap();
     assert!(html.contains("?before="), "the first page links to the next");
+}
+
+#[tokio::test]
+async fn each_day_stands_once_whatever_offsets_the_cameras_tell() {
+    let site = Site::new().await;
+    for (taken, offset) in [
+        ("2024:07:01 23:31:00", None),
+        ("2024:07:02 00:30:00", Some("+02:00")),
+        ("2024:07:01 23:30:00", Some("+02:00")),
+    ] {
+        let text = |text: &str| Value::Ascii(vec![text.as_bytes().to_vec()]);
+        let mut notes = vec![(Tag::DateTimeOriginal, text(taken))];
+        notes.extend(offset.map(|offset| (Tag::OffsetTimeOriginal, text(offset))));
+        site.uploaded("a.jpg", jpeg_with_exif(16, 12, &exif_block(&notes))).await;
+    }
+    let html = site.page("/photos").await.text().await.unwrap();
+    let dates: Vec<&str> = html.split("data-date=\"").skip(1).map(|rest| &rest[..10]).collect();
+    assert_eq!(dates, ["2024-07-02", "2024-07-01"]);
+    assert_eq!(html.matches("class=\"tile ").count(), 3);
 }
 
 #[tokio::test]
