@@ -185,14 +185,17 @@ fn facts(photo: &Photo) -> Vec<Fact> {
     facts
 }
 
-/// `1/250 s, f/2.8, ISO 400, 50 mm`.
+/// `1/250 s, f/2.8, ISO 400, 50 mm`. Cameras write fractions with many digits: two after the point are told.
 fn exposure(details: &Details) -> Option<String> {
-    let time = details.exposure_seconds.map(|s| if s < 0.4 { format!("1/{:.0} s", 1.0 / s) } else { format!("{s} s") });
+    let short = |number: f64| (number * 100.0).round() / 100.0;
+    let time = details.exposure_seconds.map(|seconds| {
+        if seconds < 0.4 { format!("1/{:.0} s", 1.0 / seconds) } else { format!("{} s", short(seconds)) }
+    });
     let parts = [
         time,
-        details.f_number.map(|f| format!("f/{f}")),
+        details.f_number.map(|f| format!("f/{}", short(f))),
         details.iso.map(|iso| format!("ISO {iso}")),
-        details.focal_length_mm.map(|mm| format!("{mm} mm")),
+        details.focal_length_mm.map(|mm| format!("{} mm", short(mm))),
     ];
     let said: Vec<String> = parts.into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join(", "))
