@@ -19,7 +19,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{
-    Frame, Site, Visitor, json::PhotoJson, json_with_status, page_with_status, prefers_json, problem::Problem,
+    Frame, Site, Visitor,
+    json::PhotoJson,
+    json_with_status, page_with_status, prefers_json,
+    problem::{Problem, request_id},
     see_other,
 };
 use crate::{
@@ -193,7 +196,12 @@ pub async fn receive(
     let kept: Vec<(FileName, Result<Received, Error>)> = stream::iter(keeping).buffered(AT_ONCE).collect().await;
     for (name, error) in kept.iter().filter_map(|(name, kept)| Some((name, kept.as_ref().err()?))) {
         if error.status() >= 500 {
-            tracing::error!(file = name.as_str(), error = causes(error), "an upload failed");
+            tracing::error!(
+                file = name.as_str(),
+                request_id = request_id(&request),
+                error = causes(error),
+                "an upload failed"
+            );
         }
     }
     let mut response = if prefers_json(&request) {
