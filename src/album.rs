@@ -25,8 +25,8 @@ mod intake;
 pub use finish::Finisher;
 pub use intake::{Intake, Receiving, Upload};
 
-/// The longest search, in bytes.
-pub const MAX_SEARCH_BYTES: usize = 400;
+/// The longest search, in characters.
+pub const MAX_SEARCH_CHARS: usize = 200;
 /// How many photos a page of the timeline holds.
 pub const PAGE: u32 = 60;
 
@@ -311,10 +311,10 @@ impl Album {
 fn terms(query: &Query) -> Result<Option<Vec<Term>>, Error> {
     let mut terms: Vec<Term> = query.label.iter().map(|name| Term::label(name)).collect();
     if let Some(text) = &query.text {
-        if text.len() > MAX_SEARCH_BYTES {
+        if text.chars().count() > MAX_SEARCH_CHARS {
             return Err(Error::refused(
                 Kind::Malformed,
-                format!("A search has at most {MAX_SEARCH_BYTES} bytes. Please use fewer words."),
+                format!("A search has at most {MAX_SEARCH_CHARS} characters. Please use fewer words."),
             ));
         }
         let words = Term::words(text);

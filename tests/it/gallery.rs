@@ -150,6 +150,8 @@ async fn a_search_asks_for_every_word_or_says_that_there_are_too_many() {
         (format!("q={seven}+eight+nine"), StatusCode::BAD_REQUEST),
         (format!("label=Dog&q={seven}"), StatusCode::OK),
         (format!("label=Dog&q={seven}+eight"), StatusCode::BAD_REQUEST),
+        (format!("q={}", "é".repeat(200)), StatusCode::OK),
+        (format!("q={}", "é".repeat(201)), StatusCode::BAD_REQUEST),
     ] {
         let (status, answer) = site.json(&format!("/photos?{query}")).await;
         assert_eq!(status, expected, "{query}: {answer}");
