@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 
 use crate::{
-    catalog::{Catalog, Inserted, Outage, Totals},
+    catalog::{Catalog, Inserted, MAX_TERMS, Outage, Totals},
     darkroom::{Darkroom, Unfinished},
     error::{Error, Kind},
     events::Events,
@@ -25,10 +25,8 @@ mod intake;
 pub use finish::Finisher;
 pub use intake::{Intake, Receiving, Upload};
 
-/// The most words one search may have.
-pub const MAX_SEARCH_TERMS: usize = 8;
-/// The longest search, in bytes.
-pub const MAX_SEARCH_BYTES: usize = 400;
+/// The longest search, in characters.
+pub const MAX_SEARCH_CHARS: usize = 200;
 /// How long the answer to a failed upload waits for what was stored to be taken away; that goes on afterwards.
 const TIDY_PATIENCE: Duration = Duration::from_secs(2);
 /// How many photos a page of the timeline holds.
@@ -165,7 +163,7 @@ impl Album {
             self.put_renditions(id, &renditions).await
         };
         if let Err(cause) = stored.await {
-            let (album, paths) = (Arc::clone(self), objects(&photo));
+            let (album, paths) = (Arc::clone(self), photo.objects());
             let forgetting = self.runtime.spawn(async move { album.forget(paths).await });
             // A store that does not answer must not keep the visitor waiting for what only tidies up.
             let _ = tokio::time::timeout(TIDY_PATIENCE, forgetting).await;
@@ -174,7 +172,7 @@ impl Album {
         match self.catalog.insert_photo(&photo).await {
             Ok(Inserted::New) => {}
             Ok(Inserted::AlreadyHere(there)) => {
-                self.forget(objects(&photo)).await;
+                self.forget(photo.objects()).await;
                 return Ok(Received::AlreadyHere(*there));
             }
             Err(cause) => {
@@ -182,7 +180,7 @@ impl Album {
                 match self.catalog.photo(&photo.owner, id).await {
                     Ok(Some(_)) => {}
                     Ok(None) => {
-                        self.forget(objects(&photo)).await;
+                        self.forget(photo.objects()).await;
                         return Err(catalog_trouble(cause.context("listing the photo")));
                     }
                     Err(_) => return Err(catalog_trouble(cause.context("listing the photo"))),
@@ -203,7 +201,7 @@ impl Album {
         Ok(())
     }
 
-    /// Takes away objects that no row lists; what cannot be taken away now is an orphan for the audit.
+    /// Takes away objects that no row lists. What cannot be taken away now stays behind, seen by nobody; the log names it.
     async fn forget(&self, paths: Vec<ObjectPath>) {
         for path in paths {
             if let Err(cause) = self.store.delete(&path).await {
@@ -314,34 +312,27 @@ impl Album {
     }
 }
 
-/// Every object of a photo.
-fn objects(photo: &Photo) -> Vec<ObjectPath> {
-    let renditions =
-        [Rendition::Display, Rendition::Thumb].into_iter().filter_map(|r| ObjectPath::rendition(photo.id, r));
-    std::iter::once(photo.original.clone()).chain(renditions).collect()
-}
-
 /// The terms a query asks for; `None` when its text holds no word at all, so that nothing can match.
 fn terms(query: &Query) -> Result<Option<Vec<Term>>, Error> {
     let mut terms: Vec<Term> = query.label.iter().map(|name| Term::label(name)).collect();
     if let Some(text) = &query.text {
-        if text.len() > MAX_SEARCH_BYTES {
+        if text.chars().count() > MAX_SEARCH_CHARS {
             return Err(Error::refused(
                 Kind::Malformed,
-                format!("A search has at most {MAX_SEARCH_BYTES} bytes. Please use fewer words."),
+                format!("A search has at most {MAX_SEARCH_CHARS} characters. Please use fewer words."),
             ));
         }
         let words = Term::words(text);
         if words.is_empty() && !text.trim().is_empty() {
             return Ok(None);
         }
-        if words.len() > MAX_SEARCH_TERMS {
+        terms.extend(words);
+        if terms.len() > MAX_TERMS {
             return Err(Error::refused(
                 Kind::Malformed,
-                format!("A search has at most {MAX_SEARCH_TERMS} words. Please use fewer."),
+                format!("A search has at most {MAX_TERMS} words, a label counting as one. Please use fewer."),
             ));
         }
-        terms.extend(words);
     }
     Ok(Some(terms))
 }

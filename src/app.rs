@@ -35,6 +35,8 @@ const EVENTS_WAITING: usize = 1024;
 const FORM_BYTES: u64 = 64 << 10;
 /// Photos that are labelled at once when the labeler is a service outside.
 const OUTSIDE_AT_ONCE: usize = 4;
+/// Files that an import brings at once for each thread that develops.
+const IMPORTS_PER_THREAD: usize = 2;
 
 /// All parts, chosen and put together.
 pub struct App {
@@ -112,9 +114,10 @@ impl App {
         self.draining.clone()
     }
 
-    /// How many pictures are developed at once.
-    pub fn develops_at_once(&self) -> usize {
-        threads(self.settings.upload.threads).get()
+    /// How many files an import should bring at once: enough that no thread that develops waits, and never more than may wait for one.
+    pub fn imports_at_once(&self) -> usize {
+        let upload = &self.settings.upload;
+        (threads(upload.threads).get() * IMPORTS_PER_THREAD).min(upload.queue)
     }
 
     /// Binds the configured address; the error names it and says what to do.

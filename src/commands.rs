@@ -21,9 +21,6 @@ use crate::{
     settings::{self, Settings},
 };
 
-/// Imports run this many files at once for each thread that develops.
-const IMPORTS_PER_CORE: usize = 2;
-
 /// Does what the command says, until it is done or the program is told to stop.
 pub fn run(command: &Command, settings: Settings) -> anyhow::Result<()> {
     let runtime =
@@ -58,7 +55,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let app = Arc::new(App::open(settings).await?);
     let server = app.server(listener).await?;
     let (handle, draining, until) = (server.handle(), app.draining(), CancellationToken::new());
-    let working = {
+    let mut working = {
         let (app, until) = (Arc::clone(&app), until.clone());
         tokio::spawn(async move { app.work(until).await })
     };
@@ -69,6 +66,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ended = &mut serving => {
             ended.context("the web server broke")?.context("the web server ended")?;
             bail!("the web server ended by itself");
+        }
+        ended = &mut working => {
+            ended.context("the worker broke")?;
+            bail!("the worker ended by itself");
         }
     }
     if !drain.is_zero() {
@@ -106,8 +107,7 @@ async fn import_folder(settings: Settings, folder: &Path) -> anyhow::Result<()> 
         bail!("{} is not a folder; name the folder whose photos shall be taken in", folder.display());
     }
     let app = App::open(settings).await?;
-    let at_once = app.develops_at_once() * IMPORTS_PER_CORE;
-    let summary = import::import(app.album(), &Owner::anonymous(), folder, at_once).await?;
+    let summary = import::import(app.album(), &Owner::anonymous(), folder, app.imports_at_once()).await?;
     println!(
         "{} new, {} here before, {} refused, {} failed. Labels follow while the gallery is served.",
         summary.new, summary.already_here, summary.refused, summary.failed

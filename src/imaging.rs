@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::photo::{Developed, MediaType, Rendition};
+use crate::photo::{Developed, MediaType, Rendition, grouped};
 
 mod colour;
 mod exif;
@@ -192,19 +192,6 @@ fn named(media_type: MediaType) -> String {
         MediaType::Jpeg => "JPEG".to_owned(),
         other => other.extension().to_uppercase(),
     }
-}
-
-/// `12000` as `12,000`.
-fn grouped(number: u32) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A decoded picture, already at display size but not yet upright or in sRGB, with what its file said beside the pixels.

@@ -1,23 +1,25 @@
 //! photo-gallery: a private photo gallery, on one machine or on many behind a load balancer.
 //!
-//! The map of the house, and who may import whom (imports point one way, downwards):
+//! The map of the house. A module imports from the rows below its own, never from above; the catalog, the seams and `imaging` know
+//! [`photo`] alone.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `main.rs` | the command line: settings, telemetry, [`app`], run |
-//! | [`cli`], [`telemetry`] | what the command line takes; logs |
+//! | `main.rs`, [`cli`], [`commands`] | the command line: what it takes, and what each command does |
+//! | [`telemetry`] | logs |
 //! | [`app`] | the one place where variants are chosen: settings become parts |
 //! | [`settings`] | everything that can be configured; sole reader of the environment |
 //! | [`server`] | the web server: middleware around the [`pages`] |
-//! | [`worker`] | the loop that renders adopted photos and labels all photos |
 //! | [`pages`] | the table of all URLs, and the visitor |
+//! | [`worker`] | the loop that renders adopted photos and labels all photos |
+//! | [`import`] | the command that takes a folder of photos in |
 //! | [`album`] | what the app does; no HTTP, no SQL, no AWS |
 //! | [`catalog`] | all SQL, one text for MySQL and SQLite |
 //! | [`store`], [`labeler`], [`events`] | the seams: traits with their variants beside them |
 //! | [`darkroom`] | the bounded pool of threads on which pictures are developed |
 //! | [`imaging`] | upload bytes to checked, upright, bounded renditions; pure |
-//! | [`photo`] | the words of the domain; pure |
 //! | [`error`] | what can go wrong for a visitor, and its status |
+//! | [`photo`] | the words of the domain; pure |
 
 pub mod album;
 pub mod app;

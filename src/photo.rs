@@ -6,10 +6,12 @@ use chrono::{DateTime, FixedOffset, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
 
+pub use figures::{grouped, size};
 pub use label::{Instance, Label};
 pub use object::{MediaType, ObjectPath, Rendition};
 pub use text::{Description, FileName, Term, plain_line};
 
+mod figures;
 mod label;
 mod object;
 mod text;
@@ -274,6 +276,13 @@ impl Photo {
             Self { labelled_at: None, .. } => State::Labelling,
             _ => State::Labelled,
         }
+    }
+
+    /// Every object that the store holds of it.
+    pub fn objects(&self) -> Vec<ObjectPath> {
+        let renditions =
+            [Rendition::Display, Rendition::Thumb].into_iter().filter_map(|r| ObjectPath::rendition(self.id, r));
+        std::iter::once(self.original.clone()).chain(renditions).collect()
     }
 
     /// The moment under which the timeline shows it: taken, else uploaded.

@@ -195,7 +195,7 @@ section! {
         /// The port to listen on; 0 takes any free one.
         port: u16, Kind::Whole(0, 65_535), or(5000);
         /// The address under which browsers reach the gallery, like `https://photos.example.org`, when it is not the one they ask for.
-        /// With `https` cookies are sent over TLS only.
+        /// The gallery then answers to this name and to this machine's own; with `https` browsers are told to come over TLS only.
         base_url: Option<String>, Kind::Origin, optional;
         /// Threads that answer requests; 0 takes one for each core.
         workers: usize, Kind::Whole(0, 256), or(0);

@@ -1,11 +1,12 @@
 //! The loop that finishes photos: take an event, do what the photo waits for, acknowledge; now and then sweep up what no event told.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::sleep};
+use futures_util::{StreamExt, stream};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{album::Finisher, events::Events};
+use crate::{album::Finisher, events::Events, photo::PhotoId};
 
 /// How long the sweep waits after it found nothing.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -14,13 +15,28 @@ const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How many waiting photos a sweep asks for at once.
 const BATCH: u32 = 32;
 
+/// Where photos are finished, a bounded number at a time, whoever brings them.
+struct Bench {
+    finisher: Arc<Finisher>,
+    places: Semaphore,
+}
+
+impl Bench {
+    async fn finish(&self, photo: PhotoId) -> anyhow::Result<()> {
+        let _place = self.places.acquire().await?;
+        self.finisher.finish(photo).await
+    }
+}
+
 /// Finishes photos, `at_once` at a time, until `stop`; then ends with the photos in hand.
 pub async fn run(finisher: Arc<Finisher>, events: Arc<dyn Events>, at_once: usize, stop: CancellationToken) {
+    let at_once = at_once.max(1);
+    let bench = Arc::new(Bench { finisher, places: Semaphore::new(at_once) });
     let mut loops = JoinSet::new();
-    for _ in 0..at_once.max(1) {
-        loops.spawn(listen(Arc::clone(&finisher), Arc::clone(&events), stop.clone()));
+    for _ in 0..at_once {
+        loops.spawn(listen(Arc::clone(&bench), Arc::clone(&events), stop.clone()));
     }
-    loops.spawn(sweep(finisher, stop));
+    loops.spawn(sweep(bench, at_once, stop));
     while let Some(ended) = loops.join_next().await {
         if let Err(cause) = ended {
             tracing::error!(%cause, "a loop of the worker died");
@@ -29,7 +45,7 @@ pub async fn run(finisher: Arc<Finisher>, events: Arc<dyn Events>, at_once: usiz
 }
 
 /// Follows the events.
-async fn listen(finisher: Arc<Finisher>, events: Arc<dyn Events>, stop: CancellationToken) {
+async fn listen(bench: Arc<Bench>, events: Arc<dyn Events>, stop: CancellationToken) {
     loop {
         let message = tokio::select! {
             () = stop.cancelled() => return,
@@ -37,7 +53,7 @@ async fn listen(finisher: Arc<Finisher>, events: Arc<dyn Events>, stop: Cancella
         };
         let done = async {
             let message = message?;
-            finisher.finish(message.photo).await?;
+            bench.finish(message.photo).await?;
             events.done(message).await
         };
         if let Err(cause) = done.await {
@@ -47,19 +63,21 @@ async fn listen(finisher: Arc<Finisher>, events: Arc<dyn Events>, stop: Cancella
     }
 }
 
-/// Finishes what no event told of, one photo after the other, and tidies up.
-async fn sweep(finisher: Arc<Finisher>, stop: CancellationToken) {
+/// Finishes what no event told of, and tidies up. What cannot be tidied keeps no photo from being finished.
+async fn sweep(bench: Arc<Bench>, at_once: usize, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let swept = async {
-            finisher.tidy().await?;
-            let waiting = finisher.waiting(BATCH).await?;
-            for photo in &waiting {
-                if stop.is_cancelled() {
-                    break;
-                }
-                finisher.finish(*photo).await?;
-            }
-            anyhow::Ok(waiting.len())
+            let tidied = bench.finisher.tidy().await;
+            let waiting = bench.finisher.waiting(BATCH).await?;
+            let found = waiting.len();
+            let finished: Vec<anyhow::Result<()>> = stream::iter(waiting)
+                .take_while(|_| ready(!stop.is_cancelled()))
+                .map(|photo| bench.finish(photo))
+                .buffer_unordered(at_once)
+                .collect()
+                .await;
+            finished.into_iter().collect::<anyhow::Result<()>>()?;
+            tidied.map(|()| found)
         };
         match swept.await {
             Ok(full) if full >= BATCH as usize => {}

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::TimeDelta;
 use futures_util::{FutureExt, TryStreamExt};
 
-use super::{Album, objects, refusal};
+use super::{Album, refusal};
 use crate::{
     catalog::Claimed,
     darkroom::Unfinished,
@@ -94,7 +94,7 @@ impl Finisher {
         }
         let upload = receiving.finish().await.map_err(trouble)?;
         imaging::media_type(upload.head()).map_err(|undeveloped| refusal(&undeveloped)).map_err(trouble)?;
-        let renditions = match album.darkroom.develop(upload.path_buf()).await {
+        let renditions = match album.darkroom.develop(upload.path().to_owned()).await {
             Ok(renditions) => renditions,
             Err(Unfinished::Undeveloped(undeveloped)) => return Err(Trouble::Never(undeveloped.to_string())),
             Err(Unfinished::Busy) => return Err(anyhow::anyhow!("the darkroom's queue is full").into()),
@@ -106,7 +106,7 @@ impl Finisher {
             .save_developed(photo.id, upload.sha256(), upload.bytes(), &renditions.developed, album.now())
             .await?;
         if !kept {
-            album.forget(objects(photo).into_iter().filter(|path| *path != photo.original).collect()).await;
+            album.forget(photo.objects().into_iter().filter(|path| *path != photo.original).collect()).await;
         }
         Ok(())
     }

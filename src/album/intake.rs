@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     error::{Error, Kind},
-    photo::{FileName, Sha256},
+    photo::{FileName, Sha256, size},
 };
 
 /// How many first bytes an upload remembers, enough to tell any known type.
@@ -58,11 +58,6 @@ impl Intake {
             bytes: 0,
             max_bytes: self.max_bytes,
         })
-    }
-
-    /// The largest file taken, in bytes.
-    pub fn max_bytes(&self) -> u64 {
-        self.max_bytes
     }
 }
 
@@ -118,8 +113,7 @@ impl Receiving {
 
 /// The refusal of a file of more than `max_bytes` bytes.
 fn too_large(max_bytes: u64) -> Error {
-    let megabytes = max_bytes / 1_000_000;
-    Error::refused(Kind::TooLarge, format!("The file is larger than the {megabytes} MB this gallery takes."))
+    Error::refused(Kind::TooLarge, format!("The file is larger than the {} this gallery takes.", size(max_bytes)))
 }
 
 /// A file that has come whole. Dropping it removes it.
@@ -133,14 +127,9 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Where it waits.
+    /// Where it waits, as long as the upload lives.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Where it waits, to be handed to another thread; valid as long as the upload lives.
-    pub fn path_buf(&self) -> PathBuf {
-        self.path.to_path_buf()
     }
 
     /// The name it came with.

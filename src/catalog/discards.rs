@@ -9,7 +9,7 @@ use super::{
     terms::unfile,
     totals::{count_album, count_labels},
 };
-use crate::photo::{ObjectPath, Owner, PhotoId, Rendition};
+use crate::photo::{ObjectPath, Owner, PhotoId};
 
 impl Catalog {
     /// Takes a photo out of the catalog at the moment `at`, and returns the objects that are now to be removed from the store; they stand among
@@ -27,10 +27,7 @@ impl Catalog {
             unfile(session, owner, &photo.timeline_key).await?;
             count_labels(session, owner, labels.iter().map(|label| label.name.as_str()), []).await?;
             count_album(session, owner, -1, -signed(photo.bytes)?).await?;
-            let renditions = [Rendition::Display, Rendition::Thumb].into_iter();
-            let objects: Vec<ObjectPath> = std::iter::once(photo.original)
-                .chain(renditions.filter_map(|rendition| ObjectPath::rendition(id, rendition)))
-                .collect();
+            let objects = photo.objects();
             for object in &objects {
                 execute!(
                     session,

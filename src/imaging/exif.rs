@@ -146,8 +146,9 @@ fn moment(at: &str, offset: Option<&str>, fraction: Option<&str>) -> Option<Take
     let known = offset.and_then(parsed_offset);
     let zone = known.or_else(|| FixedOffset::east_opt(0))?;
     let at: DateTime<FixedOffset> = local.and_local_timezone(zone).single()?;
-    // Clocks that were never set say 0000.
-    (local.year() >= 1900).then_some(Taken { at, offset_known: known.is_some() })
+    // Clocks that were never set say 0000; beyond 9999 no catalog keeps the moment.
+    let plausible = local.year() >= 1900 && at.to_utc().year() <= 9999;
+    plausible.then_some(Taken { at, offset_known: known.is_some() })
 }
 
 /// `+02:00`, `-0330` or `Z`; at most 14 hours either way.

@@ -82,9 +82,7 @@ fn answer(request: &HttpRequest, asset: &'static Asset, cache_control: &'static 
         request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     };
     let known = header(header::IF_NONE_MATCH).split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag);
-    let takes_brotli = header(header::ACCEPT_ENCODING).split(',').any(|coding| {
-        matches!(coding.trim().split_once(';').map_or(coding.trim(), |(name, _)| name), "br") && !coding.contains("q=0")
-    });
+    let takes_brotli = takes_brotli(header(header::ACCEPT_ENCODING));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::CACHE_CONTROL, cache_control))
@@ -97,5 +95,29 @@ fn answer(request: &HttpRequest, asset: &'static Asset, cache_control: &'static 
             .insert_header((header::CONTENT_ENCODING, "br"))
             .body(brotli.clone()),
         _ => response.content_type(asset.content_type.as_str()).body(asset.plain.clone()),
+    }
+}
+
+/// Whether an `Accept-Encoding` takes brotli: named, and not with the weight 0 (RFC 9110, 12.5.3).
+fn takes_brotli(accepted: &str) -> bool {
+    accepted.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let refused = |part: &str| part.strip_prefix("q=").and_then(|q| q.parse().ok()).is_some_and(|q: f32| q <= 0.0);
+        parts.next() == Some("br") && !parts.any(refused)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes_brotli;
+
+    #[test]
+    fn brotli_is_sent_to_whom_takes_it() {
+        for accepted in ["br", "gzip, br", "gzip;q=1.0, br;q=0.8", "br ; q=0.001"] {
+            assert!(takes_brotli(accepted), "{accepted}");
+        }
+        for accepted in ["", "gzip", "br;q=0", "gzip, br;q=0.0", "brotli"] {
+            assert!(!takes_brotli(accepted), "{accepted}");
+        }
     }
 }

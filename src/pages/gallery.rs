@@ -79,28 +79,6 @@ pub(super) fn shape(width: u32, height: u32) -> u32 {
     u32::try_from(twenty_fourths).unwrap_or(60)
 }
 
-/// A number of bytes as people read it: `50 MB`.
-pub(super) fn size(bytes: impl std::borrow::Borrow<u64>) -> String {
-    match *bytes.borrow() {
-        bytes @ 0..1_000 => format!("{bytes} bytes"),
-        bytes @ 1_000..1_000_000 => format!("{} kB", bytes / 1_000),
-        bytes => format!("{} MB", bytes / 1_000_000),
-    }
-}
-
-/// A whole number as people read it: `12,345`.
-pub(super) fn grouped(number: impl std::fmt::Display) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 impl Tile {
     /// The number of its shape class, `r36` for 3:2.
     fn shape(&self) -> u32 {
@@ -207,16 +185,19 @@ pub async fn list(
     super::page(&gallery)
 }
 
-/// Photos grouped by the day under which they are shown.
+/// Photos grouped by the day under which they are shown, newest day first, each day once: photos follow one another by the moment,
+/// and between cameras whose clocks tell different offsets a day can come back.
 async fn days(site: &Site, photos: &[Photo]) -> Result<Vec<Day>, Error> {
+    let this_year = site.album.now().year();
     let mut days: Vec<Day> = Vec::new();
     for photo in photos {
         let shown = photo.shown_at();
         let date = shown.format("%Y-%m-%d").to_string();
         let tile = tile(site, photo).await?;
-        match days.last_mut() {
+        let place = days.partition_point(|day| day.date > date);
+        match days.get_mut(place) {
             Some(day) if day.date == date => day.tiles.push(tile),
-            _ => days.push(Day { heading: heading(&shown, site.album.now().year()), date, tiles: vec![tile] }),
+            _ => days.insert(place, Day { heading: heading(&shown, this_year), date, tiles: vec![tile] }),
         }
     }
     Ok(days)

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Refusal},
-    photo::{Description, Details, Label, Photo, PhotoId, Rendition},
+    photo::{Description, Details, Label, Photo, PhotoId, Rendition, size},
 };
 
 /// The largest body of a description, in bytes: every character escaped to the utmost.
@@ -94,6 +94,7 @@ impl PhotoPage {
         super::gallery::shape(self.width, self.height)
     }
 }
+
 /// The photo that the path names. A malformed id is like an unknown one.
 async fn asked_for(request: &HttpRequest, site: &Site, visitor: &Visitor) -> Result<Photo, Error> {
     let id: PhotoId = parameter(request, "id").parse().map_err(|_| Error::NotFound)?;
@@ -179,19 +180,22 @@ fn facts(photo: &Photo) -> Vec<Fact> {
             format!("{} × {} px, {megapixels:.1} MP", d.width, d.height)
         }),
     );
-    say("File", Some(format!("{}, {}", photo.media_type.extension().to_uppercase(), byte_size(photo.bytes))));
+    say("File", Some(format!("{}, {}", photo.media_type.extension().to_uppercase(), size(photo.bytes))));
     say("Uploaded", Some(photo.created_at.format("%-d %B %Y, %H:%M UTC").to_string()));
     facts
 }
 
-/// `1/250 s, f/2.8, ISO 400, 50 mm`.
+/// `1/250 s, f/2.8, ISO 400, 50 mm`. Cameras write fractions with many digits: two after the point are told.
 fn exposure(details: &Details) -> Option<String> {
-    let time = details.exposure_seconds.map(|s| if s < 0.4 { format!("1/{:.0} s", 1.0 / s) } else { format!("{s} s") });
+    let short = |number: f64| (number * 100.0).round() / 100.0;
+    let time = details.exposure_seconds.map(|seconds| {
+        if seconds < 0.4 { format!("1/{:.0} s", 1.0 / seconds) } else { format!("{} s", short(seconds)) }
+    });
     let parts = [
         time,
-        details.f_number.map(|f| format!("f/{f}")),
+        details.f_number.map(|f| format!("f/{}", short(f))),
         details.iso.map(|iso| format!("ISO {iso}")),
-        details.focal_length_mm.map(|mm| format!("{mm} mm")),
+        details.focal_length_mm.map(|mm| format!("{} mm", short(mm))),
     ];
     let said: Vec<String> = parts.into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join(", "))
@@ -203,15 +207,6 @@ fn place(details: &Details) -> Option<String> {
     let (north, east) = (if latitude < 0.0 { 'S' } else { 'N' }, if longitude < 0.0 { 'W' } else { 'E' });
     let height = details.altitude_m.map(|metres| format!(", {metres:.0} m")).unwrap_or_default();
     Some(format!("{:.4}° {north}, {:.4}° {east}{height}", latitude.abs(), longitude.abs()))
-}
-
-/// Bytes as people say them, in powers of ten: `8.3 MB`.
-fn byte_size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} bytes"),
-        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
-        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
-    }
 }
 
 /// The field of the description's form, or the member of its JSON.

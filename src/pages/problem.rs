@@ -1,7 +1,7 @@
 //! What a visitor sees when something is refused or fails: a page, or problem details (RFC 9457).
 
 use actix_web::{
-    HttpMessage, HttpResponse, ResponseError,
+    HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
@@ -16,6 +16,11 @@ use crate::error::{Error, Kind, causes};
 /// The name of one request, in its answer's `X-Request-Id` and in the log.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
+
+/// The id of a request, for the log.
+pub(super) fn request_id(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<RequestId>().map(|id| id.0.clone())
+}
 
 /// The page of a refusal or a failure.
 #[derive(Clone, Debug, Template)]
@@ -119,7 +124,7 @@ pub async fn dress(
         return Ok(answer);
     }
     let http = answer.request();
-    let request_id = http.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let request_id = request_id(http);
     let error = answer.response().error().and_then(|error| error.as_error::<Error>());
     let mut problem = error.map_or_else(|| Problem::new(status.as_u16(), sentence(status)), Problem::from);
     if status.is_server_error() {

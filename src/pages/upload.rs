@@ -19,13 +19,16 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{
-    Frame, Site, Visitor, json::PhotoJson, json_with_status, page_with_status, prefers_json, problem::Problem,
+    Frame, Site, Visitor,
+    json::PhotoJson,
+    json_with_status, page_with_status, prefers_json,
+    problem::{Problem, request_id},
     see_other,
 };
 use crate::{
     album::{Received, Upload},
     error::{Error, Kind, causes},
-    photo::{Description, FileName},
+    photo::{Description, FileName, size},
 };
 
 /// What became of one file of a form.
@@ -193,7 +196,12 @@ pub async fn receive(
     let kept: Vec<(FileName, Result<Received, Error>)> = stream::iter(keeping).buffered(AT_ONCE).collect().await;
     for (name, error) in kept.iter().filter_map(|(name, kept)| Some((name, kept.as_ref().err()?))) {
         if error.status() >= 500 {
-            tracing::error!(file = name.as_str(), error = causes(error), "an upload failed");
+            tracing::error!(
+                file = name.as_str(),
+                request_id = request_id(&request),
+                error = causes(error),
+                "an upload failed"
+            );
         }
     }
     let mut response = if prefers_json(&request) {
@@ -377,11 +385,11 @@ async fn small(part: &mut Field, left: &mut u64, bounds: &Bounds) -> Result<Vec<
 }
 
 fn request_too_large(bounds: &Bounds) -> Error {
-    let megabytes = bounds.max_request_bytes / 1_000_000;
     Error::refused(
         Kind::TooLarge,
         format!(
-            "The files together are larger than the {megabytes} MB that can be sent at once. Please send them in smaller groups."
+            "The files together are larger than the {} that can be sent at once. Please send them in smaller groups.",
+            size(bounds.max_request_bytes)
         ),
     )
 }

@@ -1,9 +1,14 @@
 //! The timeline.
 
+use exif::{Tag, Value};
 use photo_gallery::album::PAGE;
 use reqwest::{StatusCode, header, multipart};
 
-use crate::{pictures, site::Site};
+use crate::{
+    imaging::specimens::{exif_block, jpeg_with_exif},
+    pictures,
+    site::Site,
+};
 
 #[tokio::test]
 async fn the_front_door_leads_to_the_timeline() {
@@ -61,6 +66,25 @@ async fn photos_are_listed_newest_first_and_all_of_them_once() {
 }
 
 #[tokio::test]
+async fn each_day_stands_once_whatever_offsets_the_cameras_tell() {
+    let site = Site::new().await;
+    for (taken, offset) in [
+        ("2024:07:01 23:31:00", None),
+        ("2024:07:02 00:30:00", Some("+02:00")),
+        ("2024:07:01 23:30:00", Some("+02:00")),
+    ] {
+        let text = |text: &str| Value::Ascii(vec![text.as_bytes().to_vec()]);
+        let mut notes = vec![(Tag::DateTimeOriginal, text(taken))];
+        notes.extend(offset.map(|offset| (Tag::OffsetTimeOriginal, text(offset))));
+        site.uploaded("a.jpg", jpeg_with_exif(16, 12, &exif_block(&notes))).await;
+    }
+    let html = site.page("/photos").await.text().await.unwrap();
+    let dates: Vec<&str> = html.split("data-date=\"").skip(1).map(|rest| &rest[..10]).collect();
+    assert_eq!(dates, ["2024-07-02", "2024-07-01"]);
+    assert_eq!(html.matches("class=\"tile ").count(), 3);
+}
+
+#[tokio::test]
 async fn a_search_finds_words_of_descriptions_and_file_names_literally() {
     let site = Site::new().await;
     let form = multipart::Form::new()
@@ -113,6 +137,29 @@ async fn nonsense_in_the_address_is_refused_with_a_sentence() {
     let many: Vec<String> = (0..50).map(|n| format!("word{n}")).collect();
     let (status, _) = site.json(&format!("/photos?q={}", many.join("+"))).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_search_asks_for_every_word_or_says_that_there_are_too_many() {
+    let site = Site::new().await;
+    site.uploaded("one two three four five six seven.jpg", pictures::jpeg(16, 12, 1)).await;
+    let seven = "one+two+three+four+five+six+seven";
+    for (query, expected) in [
+        (format!("q={seven}"), StatusCode::OK),
+        (format!("q={seven}+eight"), StatusCode::OK),
+        (format!("q={seven}+eight+nine"), StatusCode::BAD_REQUEST),
+        (format!("label=Dog&q={seven}"), StatusCode::OK),
+        (format!("label=Dog&q={seven}+eight"), StatusCode::BAD_REQUEST),
+        (format!("q={}", "é".repeat(200)), StatusCode::OK),
+        (format!("q={}", "é".repeat(201)), StatusCode::BAD_REQUEST),
+    ] {
+        let (status, answer) = site.json(&format!("/photos?{query}")).await;
+        assert_eq!(status, expected, "{query}: {answer}");
+        if status == StatusCode::OK {
+            let found = answer["photos"].as_array().unwrap().len();
+            assert_eq!(found, usize::from(query == format!("q={seven}")), "{query}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,4 +6,4 @@ mod darkroom;
 mod exif;
 mod formats;
 mod hostile;
-mod specimens;
+pub(crate) mod specimens;

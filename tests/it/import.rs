@@ -30,6 +30,24 @@ async fn a_folder_is_taken_in_once_however_often_it_is_imported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_never_overfills_the_queue() {
+    let site = Site::with(|settings| {
+        settings.upload.threads = 4;
+        settings.upload.queue = 1;
+    })
+    .await;
+    let folder = site.folder.path().join("photos");
+    std::fs::create_dir(&folder).unwrap();
+    for seed in 0..12 {
+        let png = pictures::encoded(image::ImageFormat::Png, 400, 300, seed);
+        std::fs::write(folder.join(format!("{seed}.png")), png).unwrap();
+    }
+    let at_once = site.app.imports_at_once();
+    let summary = photo_gallery::import::import(site.app.album(), &Owner::anonymous(), &folder, at_once).await.unwrap();
+    assert_eq!(summary, Summary { new: 12, already_here: 0, refused: 0, failed: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_tells_how_far_it_is_and_what_it_did_not_take() {
     let home = tempfile::tempdir().unwrap();
     let photos = home.path().join("photos");

@@ -1,8 +1,13 @@
 //! One photo: its page, its bytes, its description, its end.
 
+use exif::{Rational, Tag, Value};
 use reqwest::{Method, StatusCode, header};
 
-use crate::{pictures, site::Site};
+use crate::{
+    imaging::specimens::{exif_block, jpeg_with_exif},
+    pictures,
+    site::Site,
+};
 
 #[tokio::test]
 async fn a_photo_lives_from_upload_to_deletion() {
@@ -42,6 +47,22 @@ async fn a_photo_lives_from_upload_to_deletion() {
     assert_eq!(site.page(settled["links"]["thumb"].as_str().unwrap()).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(site.stored(), Vec::<std::path::PathBuf>::new());
     assert_eq!(site.post(&format!("/photos/{id}/delete"), &[]).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn fractions_of_a_camera_are_told_in_few_digits() {
+    let site = Site::new().await;
+    let ratio = |num, denom| Value::Rational(vec![Rational { num, denom }]);
+    for (time, told) in [((1, 250), "1/250 s"), ((10, 6), "1.67 s"), ((5, 10), "0.5 s"), ((30, 1), "30 s")] {
+        let notes = exif_block(&[
+            (Tag::ExposureTime, ratio(time.0, time.1)),
+            (Tag::FNumber, ratio(1_244_236, 699_009)),
+            (Tag::FocalLength, ratio(251_773, 37_217)),
+        ]);
+        let photo = site.uploaded("a.jpg", jpeg_with_exif(16, 12, &notes)).await;
+        let html = site.page(&format!("/photos/{}", photo["id"].as_str().unwrap())).await.text().await.unwrap();
+        assert!(html.contains(&format!("<dd>{told}, f/1.78, 6.76 mm</dd>")), "{html}");
+    }
 }
 
 #[tokio::test]

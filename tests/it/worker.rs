@@ -1,6 +1,19 @@
 //! What happens to a photo after its upload was answered.
 
-use photo_gallery::settings::Settings;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use photo_gallery::{
+    album::Finisher,
+    events::in_process::InProcess,
+    labeler::{Labeler, Unlabelled},
+    photo::Label,
+    settings::Settings,
+    worker,
+};
+use sqlx::{ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
+use tokio::sync::Barrier;
+use tokio_util::sync::CancellationToken;
 
 use crate::{pictures, site::Site};
 
@@ -53,4 +66,38 @@ async fn a_photo_whose_rendition_is_gone_says_why_it_failed() {
         (&photo["state"], &photo["problem"]),
         (&"failed".into(), &"The photo's rendition is missing in the store.".into())
     );
+}
+
+/// A labeler that answers only once as many pictures as the barrier wants are before it at the same time.
+struct Together(Barrier);
+
+#[async_trait::async_trait]
+impl Labeler for Together {
+    async fn labels(&self, _: Bytes) -> Result<Vec<Label>, Unlabelled> {
+        self.0.wait().await;
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn photos_that_no_event_tells_of_are_finished_several_at_a_time_whatever_cannot_be_tidied() {
+    let site = Site::without_worker().await;
+    let mut ids = Vec::new();
+    for seed in 0..3 {
+        ids.push(site.uploaded("a.jpg", pictures::jpeg(32, 24, seed)).await["id"].as_str().unwrap().to_owned());
+    }
+    let catalog = SqliteConnectOptions::new().filename(site.folder.path().join("data/catalog.db"));
+    let unreadable = "INSERT INTO photo (object_key, created_datetime) VALUES ('photos/0123.png', 'no moment')";
+    catalog.connect().await.unwrap().execute(unreadable).await.unwrap();
+    site.app.finisher().tidy().await.expect_err("a row without a moment cannot be adopted");
+
+    let labeler: Arc<dyn Labeler> = Arc::new(Together(Barrier::new(3)));
+    let finisher = Arc::new(Finisher::new(Arc::clone(site.app.album()), Some(labeler)));
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(worker::run(finisher, Arc::new(InProcess::new(1)), 3, stop.clone()));
+    for id in ids {
+        assert_eq!(site.settled(&id).await["state"], "labelled");
+    }
+    stop.cancel();
+    working.await.unwrap();
 }

@@ -111,6 +111,11 @@ fn impossible_times_are_dropped() {
     {
         assert_eq!(noted(&[(Tag::DateTimeOriginal, ascii(nonsense))]).taken, None, "{nonsense:?}");
     }
+    let last = |offset| {
+        noted(&[(Tag::DateTimeOriginal, ascii("9999:12:31 23:59:59")), (Tag::OffsetTimeOriginal, ascii(offset))])
+    };
+    assert_eq!(last("-05:00").taken, None, "the year 10,000 in UTC");
+    assert!(last("+05:00").taken.is_some());
     for offset in ["+99:00", "05:30", "+5", "+05:99", "abc", "-+1:00"] {
         let fields = [(Tag::DateTimeOriginal, ascii("2023:07:01 12:00:00")), (Tag::OffsetTimeOriginal, ascii(offset))];
         assert!(!noted(&fields).taken.expect("the time stays").offset_known, "{offset:?}");

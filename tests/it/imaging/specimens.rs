@@ -46,7 +46,7 @@ pub(super) fn jpeg(width: u16, height: u16) -> Vec<u8> {
 }
 
 /// The four quarters as a JPEG that carries this EXIF block.
-pub(super) fn jpeg_with_exif(width: u16, height: u16, exif: &[u8]) -> Vec<u8> {
+pub(crate) fn jpeg_with_exif(width: u16, height: u16, exif: &[u8]) -> Vec<u8> {
     jpeg_with(&quarters(width, height), (width, height), ColorType::Rgb, |encoder| {
         encoder.add_exif_metadata(exif).expect("a small EXIF block");
     })
@@ -60,7 +60,7 @@ pub(super) fn png(pixels: &[u8], width: u32, height: u32, colour: image::Extende
 }
 
 /// An EXIF block of these fields.
-pub(super) fn exif_block(fields: &[(Tag, Value)]) -> Vec<u8> {
+pub(crate) fn exif_block(fields: &[(Tag, Value)]) -> Vec<u8> {
     let fields: Vec<Field> =
         fields.iter().map(|(tag, value)| Field { tag: *tag, ifd_num: In::PRIMARY, value: value.clone() }).collect();
     let mut writer = Writer::new();
