@@ -59,6 +59,12 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// Photos that the builtin labeler looks at at once: half of the cores are left to those who wait for an answer, and each look
+/// takes some 80 MB of memory.
+fn labelled_at_once() -> usize {
+    cores().div_ceil(2)
+}
+
 /// `configured`, or the number of cores for 0.
 fn threads(configured: usize) -> NonZeroUsize {
     NonZeroUsize::new(configured).unwrap_or(NonZeroUsize::new(cores()).unwrap_or(NonZeroUsize::MIN))
@@ -93,7 +99,7 @@ impl App {
         let album = Arc::new(Album::new(catalog, Arc::clone(&store), Arc::clone(&events), darkroom, intake, now));
         let at_once = match settings.labeler {
             settings::Labeler::Rekognition(_) => OUTSIDE_AT_ONCE,
-            settings::Labeler::Builtin(_) | settings::Labeler::None => cores(),
+            settings::Labeler::Builtin(_) | settings::Labeler::None => labelled_at_once(),
         };
         let finisher = Arc::new(Finisher::new(Arc::clone(&album), labeler));
         Ok(Self { settings, album, finisher, events, store, at_once, draining: CancellationToken::new() })
@@ -254,7 +260,7 @@ async fn open_labeler(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Labe
                 object: percent.object_percent,
                 ..Thresholds::default()
             };
-            Some(Arc::new(Builtin::new(thresholds, cores())))
+            Some(Arc::new(Builtin::new(thresholds, labelled_at_once())))
         }
         settings::Labeler::Rekognition(rekognition) => {
             let config =

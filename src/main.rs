@@ -14,10 +14,6 @@ use photo_gallery::{
     telemetry,
 };
 
-/// Gives the large buffers of pictures and models back to the system when they are free; the C library's keeps them for its threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.command() == (Command::Settings { markdown: true }) {
