@@ -193,19 +193,32 @@ impl Builtin {
 impl AtWork {
     fn labels(&self, jpeg: &[u8]) -> Result<Vec<Label>, Unlabelled> {
         let _counted = Counted::one_more(&self.pictures);
+        let threads = self.idle_threads().pop().unwrap_or_else(nice_thread);
+        // All on the one thread, so that its memory is used again for the next picture.
+        let labels = threads.run(|| self.look(jpeg, &threads));
+        self.idle_threads().push(threads);
+        labels
+    }
+
+    fn look(&self, jpeg: &[u8], threads: &Threads) -> Result<Vec<Label>, Unlabelled> {
         let picture = Picture::from_jpeg(jpeg).map_err(|unreadable| Unlabelled::Never(unreadable.to_string()))?;
         let not_now = |cause| Unlabelled::NotNow { retry_after: None, cause };
         let loading = || Models::load(&self.classifier, &self.detector).map_err(|e| format!("{e:#}"));
         let models = self.models.get_or_init(loading).as_ref().map_err(|e| not_now(anyhow::anyhow!(e.clone())))?;
-        let threads = self.idle_threads().pop().unwrap_or_else(|| Arc::new(ThreadPool::with_num_threads(1)));
-        let labels = models.labels(&picture, &self.thresholds, &threads);
-        self.idle_threads().push(threads);
-        labels.map_err(not_now)
+        models.labels(&picture, &self.thresholds, threads).map_err(not_now)
     }
 
     fn idle_threads(&self) -> std::sync::MutexGuard<'_, Vec<Threads>> {
         self.idle_threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A thread for one picture at a time, of lower priority than those that answer requests, where the system allows that.
+fn nice_thread() -> Threads {
+    const NICENESS: i32 = 10;
+    let thread = ThreadPool::with_num_threads(1);
+    let _ = thread.run(|| rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS));
+    Arc::new(thread)
 }
 
 /// Counts one picture for as long as it lives.
