@@ -157,13 +157,14 @@ impl Catalog {
         })
     }
 
-    /// Notes why a photo will not get further by itself; no worker takes it up again. At most 500 characters are kept.
+    /// Notes why a photo will not get further by itself; no worker takes it up again. At most 500 characters are kept. Does nothing when
+    /// no work is left: a worker whose lease ran out does not spoil what another has finished.
     pub async fn save_problem(&self, id: PhotoId, problem: &str) -> anyhow::Result<()> {
         let problem: String = crate::photo::plain_line(problem).chars().take(PROBLEM_CHARS).collect();
         transaction!(self, "noting a photo's problem", |session| {
             execute!(
                 session,
-                "UPDATE photo SET problem = ?, claimed_until = NULL WHERE id = ?",
+                "UPDATE photo SET problem = ?, claimed_until = NULL WHERE id = ? AND claimed_until IS NOT NULL",
                 problem.as_str(),
                 id.to_string()
             )?;

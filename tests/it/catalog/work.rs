@@ -125,6 +125,9 @@ pub(super) async fn finished_and_failed_photos_are_not_unfinished(bed: &Bed) {
     }
     let left: Vec<PhotoId> = photos[2..].iter().map(|photo| photo.id).collect();
     assert_eq!(bed.catalog.unfinished(at(50), 10).await.expect("listed"), left);
+    bed.catalog.save_problem(photos[0].id, "too late").await.expect("answered");
+    let finished = bed.catalog.photo(&ann(), photos[0].id).await.expect("looked up").expect("there");
+    assert_eq!((finished.state(), finished.problem), (State::Labelled, None));
     let failed = bed.catalog.photo(&ann(), photos[1].id).await.expect("looked up").expect("there");
     assert_eq!((failed.state(), failed.problem.expect("a problem").chars().count()), (State::Failed, 500));
 }
