@@ -68,13 +68,14 @@ impl Catalog {
         })
     }
 
-    /// Gives a claimed photo back: it may be taken up again from `retry_at` on. Does nothing when no work is left.
-    pub async fn release(&self, id: PhotoId, retry_at: DateTime<Utc>) -> anyhow::Result<()> {
-        transaction!(self, "releasing a photo", |session| {
+    /// Puts a claimed photo off: it may be taken up again from `until` on, be it that its worker gives it back or that it needs more time.
+    /// Does nothing when no work is left.
+    pub async fn put_off(&self, id: PhotoId, until: DateTime<Utc>) -> anyhow::Result<()> {
+        transaction!(self, "putting a photo off", |session| {
             execute!(
                 session,
                 "UPDATE photo SET claimed_until = ? WHERE id = ? AND claimed_until IS NOT NULL",
-                moment(retry_at),
+                moment(until),
                 id.to_string()
             )?;
             Ok(())
