@@ -109,8 +109,9 @@ impl Album {
         self.intake.receive(raw_name)
     }
 
-    /// Keeps an upload as a photo of `owner`: checked, developed, stored, listed, announced. Refusals say why; after any error nothing
-    /// is listed. Work that has begun to store goes on to its end even when the caller stops waiting.
+    /// Keeps an upload as a photo of `owner`: checked, developed, stored, listed, announced. Refusals say why. After an error nothing is
+    /// listed, unless it was the catalog's own answer that was lost: the same file brought again is then answered with its photo. Work
+    /// that has begun to store goes on to its end even when the caller stops waiting.
     pub async fn keep(
         self: &Arc<Self>,
         owner: &Owner,
@@ -243,7 +244,7 @@ impl Album {
         self.catalog.totals(owner).await.map_err(catalog_trouble)
     }
 
-    /// `owner`'s labels with the number of photos of each, most frequent first.
+    /// `owner`'s labels with the number of photos of each, most frequent first, at most 1,000.
     pub async fn label_totals(&self, owner: &Owner) -> Result<Vec<(String, u64)>, Error> {
         self.catalog.label_totals(owner).await.map_err(catalog_trouble)
     }

@@ -1,7 +1,7 @@
 //! From upload bytes to checked, upright, bounded renditions. Pure: bytes in, bytes out; no files, no clock, no threads.
 //!
-//! Each step is one small module: [`signature`] says what a file is, [`jpeg`], [`raster`], [`tiff`] and [`heic`] decode it straight to
-//! display size ([`scale`]), [`colour`] brings it to sRGB, [`sheet`] turns it upright, [`prints`] encodes, [`exif`] reads the camera's notes.
+//! Each step is one small module: `signature` says what a file is, `jpeg`, `raster`, `tiff` and `heic` decode it straight to
+//! display size (`scale`), `colour` brings it to sRGB, `sheet` turns it upright, `prints` encodes, `exif` reads the camera's notes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -12,7 +12,6 @@ use actix_web::{
 };
 use askama::Template;
 use futures_util::{FutureExt, future::LocalBoxFuture};
-
 use tokio_util::sync::CancellationToken;
 
 use crate::{album::Album, error::Error, photo::Owner};

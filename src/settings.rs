@@ -208,7 +208,8 @@ section! {
         body_idle_seconds: u64, Kind::Whole(1, 3600), or(30);
         /// Bytes a second that an upload must send on average; 0 sets no limit.
         body_min_bytes_per_second: u64, Kind::Whole(0, 1_000_000_000), or(1024);
-        /// Proxies and load balancers whose `X-Forwarded-For` is believed, as IP addresses or networks: `["10.1.0.0/16"]`.
+        /// Proxies and load balancers whose `X-Forwarded-For` is to be believed, as IP addresses or networks: `["10.1.0.0/16"]`.
+        /// Has no effect yet: nothing asks for a visitor's address.
         trusted_proxies: Vec<Network>, Kind::Networks, or(Vec::<String>::new());
         /// The secret from which signing keys are derived, the same for all instances; without it one is made and kept in `<data>/secret`.
         secret: Option<SecretString>, Kind::Secret, optional;

@@ -10,6 +10,7 @@ const most = Number(form.dataset.max);
 const live = document.getElementById("live");
 const queue = [];
 let panel = null;
+let batch = 0; // counts what follows; a new one begins when files come after all others are done
 let [active, total, done, kept, failed, told] = [0, 0, 0, 0, 0, 0];
 
 function element(name, text, attributes = {}) {
@@ -56,8 +57,8 @@ function add(files, description = "") {
   if (!files.length) return;
   open();
   panel.hidden = panel.querySelector("ul").hidden = false;
-  if (done === total) [total, done, kept, failed, told] = [0, 0, 0, 0, 0];
-  for (const file of files) queue.push({ file, description, tries: 0 });
+  if (done === total) [batch, total, done, kept, failed, told] = [batch + 1, 0, 0, 0, 0, 0];
+  for (const file of files) queue.push({ file, description, batch, tries: 0 });
   total += files.length;
   count();
   while (active < AT_ONCE && queue.length) next();
@@ -68,7 +69,7 @@ function next() {
   if (!job) return;
   active++;
   row(job);
-  if (job.file.size > most) end(job, `This file is larger than ${form.dataset.most}, the most that is taken.`);
+  if (job.file.size > most) queueMicrotask(() => end(job, `This file is larger than ${form.dataset.most}, the most that is taken.`));
   else send(job);
 }
 
@@ -141,8 +142,8 @@ function end(job, problem, result, retry) {
       const button = element("button", "Try again", { type: "button" });
       button.addEventListener("click", () => {
         job.tries = 0;
-        failed--;
-        done--;
+        if (job.batch === batch) [failed, done] = [failed - 1, done - 1];
+        else [job.batch, total] = [batch, total + 1];
         queue.unshift(job);
         if (active < AT_ONCE) next();
         count();

@@ -1,11 +1,11 @@
 //! What is left to do for a photo after its upload was answered: renditions (photos adopted from an earlier app) and labels.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
-use chrono::TimeDelta;
 use futures_util::{FutureExt, TryStreamExt};
+use tokio::time::sleep;
 
 use super::{Album, refusal};
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     photo::{ObjectPath, Photo, PhotoId, Rendition},
 };
 
-/// How long one worker may work at a photo before another may take it over.
-const LEASE: TimeDelta = TimeDelta::minutes(5);
+/// How long a worker may say nothing of a photo in its hands before another may take it over; it speaks up three times as often.
+const LEASE: Duration = Duration::from_secs(20);
 /// The longest pause between two tries at one photo.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// The largest rendition read back, in bytes; ours are a tenth of it.
@@ -42,29 +42,37 @@ impl From<anyhow::Error> for Trouble {
 pub struct Finisher {
     album: Arc<Album>,
     labeler: Option<Arc<dyn Labeler>>,
+    lease: Duration,
 }
 
 impl Finisher {
     /// A finisher; without a labeler photos are finished without labels.
     pub fn new(album: Arc<Album>, labeler: Option<Arc<dyn Labeler>>) -> Self {
-        Self { album, labeler }
+        Self::with_lease(album, labeler, LEASE)
+    }
+
+    /// Like [`new`](Self::new), with the time after which the photos of a finisher that died are taken over.
+    pub fn with_lease(album: Arc<Album>, labeler: Option<Arc<dyn Labeler>>, lease: Duration) -> Self {
+        Self { album, labeler, lease }
     }
 
     /// Does what is left to do for a photo; nothing when there is nothing, or when another is at it. An outage puts the photo off and
     /// leaves the reason in the log; what will never work is written on the photo.
     pub async fn finish(&self, id: PhotoId) -> anyhow::Result<()> {
         let now = self.album.now();
-        let Some(Claimed { photo, attempts }) = self.album.catalog.claim(id, now, now + LEASE).await? else {
+        let Some(Claimed { photo, attempts }) = self.album.catalog.claim(id, now, now + self.lease).await? else {
             return Ok(());
         };
         let work = AssertUnwindSafe(async {
             self.develop_if_needed(&photo).await?;
             self.label_if_needed(&photo).await
         });
-        let done = work
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(Trouble::Never("The gallery broke down over this photo.".to_owned())));
+        let done = tokio::select! {
+            done = work.catch_unwind() => {
+                done.unwrap_or_else(|_| Err(Trouble::Never("The gallery broke down over this photo.".to_owned())))
+            }
+            never = self.hold(id) => match never {},
+        };
         match done {
             Ok(()) => Ok(()),
             Err(Trouble::Never(problem)) => {
@@ -74,7 +82,17 @@ impl Finisher {
             Err(Trouble::NotNow { retry_after, cause }) => {
                 let pause = retry_after.unwrap_or_else(|| pause(attempts)).min(LONGEST_PAUSE);
                 tracing::warn!(photo = %id, attempts, error = format!("{cause:#}"), "a photo is put off for {} s", pause.as_secs());
-                self.album.catalog.release(id, self.album.now() + pause).await
+                self.album.catalog.put_off(id, self.album.now() + pause).await
+            }
+        }
+    }
+
+    /// Renews the lease on a photo, for as long as it is asked to.
+    async fn hold(&self, id: PhotoId) -> Infallible {
+        loop {
+            sleep(self.lease / 3).await;
+            if let Err(cause) = self.album.catalog.put_off(id, self.album.now() + self.lease).await {
+                tracing::warn!(photo = %id, error = format!("{cause:#}"), "the lease on a photo could not be renewed");
             }
         }
     }

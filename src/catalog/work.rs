@@ -68,13 +68,14 @@ impl Catalog {
         })
     }
 
-    /// Gives a claimed photo back: it may be taken up again from `retry_at` on. Does nothing when no work is left.
-    pub async fn release(&self, id: PhotoId, retry_at: DateTime<Utc>) -> anyhow::Result<()> {
-        transaction!(self, "releasing a photo", |session| {
+    /// Puts a claimed photo off: it may be taken up again from `until` on, be it that its worker gives it back or that it needs more time.
+    /// Does nothing when no work is left.
+    pub async fn put_off(&self, id: PhotoId, until: DateTime<Utc>) -> anyhow::Result<()> {
+        transaction!(self, "putting a photo off", |session| {
             execute!(
                 session,
                 "UPDATE photo SET claimed_until = ? WHERE id = ? AND claimed_until IS NOT NULL",
-                moment(retry_at),
+                moment(until),
                 id.to_string()
             )?;
             Ok(())
@@ -157,13 +158,14 @@ impl Catalog {
         })
     }
 
-    /// Notes why a photo will not get further by itself; no worker takes it up again. At most 500 characters are kept.
+    /// Notes why a photo will not get further by itself; no worker takes it up again. At most 500 characters are kept. Does nothing when
+    /// no work is left: a worker whose lease ran out does not spoil what another has finished.
     pub async fn save_problem(&self, id: PhotoId, problem: &str) -> anyhow::Result<()> {
         let problem: String = crate::photo::plain_line(problem).chars().take(PROBLEM_CHARS).collect();
         transaction!(self, "noting a photo's problem", |session| {
             execute!(
                 session,
-                "UPDATE photo SET problem = ?, claimed_until = NULL WHERE id = ?",
+                "UPDATE photo SET problem = ?, claimed_until = NULL WHERE id = ? AND claimed_until IS NOT NULL",
                 problem.as_str(),
                 id.to_string()
             )?;

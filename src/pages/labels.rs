@@ -1,4 +1,4 @@
-//! `/labels`: everything that was found in the visitor's photos, with counts.
+//! `/labels`: what was found in the visitor's photos, with counts: the thousand most frequent labels.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -47,7 +47,7 @@ struct Listing {
     labels: Vec<Counted>,
 }
 
-/// All labels with counts.
+/// The labels with counts.
 pub async fn list(request: HttpRequest, site: web::Data<Site>, visitor: Visitor) -> Result<HttpResponse, Error> {
     let totals = site.album.label_totals(&visitor.owner).await?;
     let labels = totals.into_iter().map(|(name, photos)| Counted { url: label_url(&name), name, photos }).collect();

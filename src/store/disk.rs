@@ -1,5 +1,5 @@
 //! Photos in a folder of this machine. Files are named after their object and spread over 256 folders by a hash, because ids made
-//! in the same hour begin alike. Links are signed with HMAC-SHA256 and served by the gallery itself, which asks [`Disk::resolve`].
+//! in the same hour begin alike. Links are signed with HMAC-SHA256 and served by the gallery itself, which asks [`Store::media`].
 
 use std::{
     fs, io,

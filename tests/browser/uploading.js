@@ -52,6 +52,15 @@ test("chosen files go the same way, and one that is here already leads to its ph
   });
 });
 
+// Drops a file that says it has one byte more than is taken.
+const dropTooLarge = (page, most) => page.evaluate((most) => {
+  const file = new File(["x"], "large.jpg");
+  Object.defineProperty(file, "size", { value: most + 1 });
+  const event = new DragEvent("drop", { bubbles: true, cancelable: true });
+  Object.defineProperty(event, "dataTransfer", { value: { types: ["Files"], files: [file], items: [] } });
+  document.body.dispatchEvent(event);
+}, most);
+
 test("a file that is too large is refused before it is sent", async () => {
   await visit(async (page) => {
     await page.goto("/photos");
@@ -59,14 +68,26 @@ test("a file that is too large is refused before it is sent", async () => {
     page.on("request", (request) => request.method() === "POST" && sent.push(request.url()));
     const most = Number(await page.locator("#add").getAttribute("data-max"));
     assert.ok(most >= 1_000_000, `${most} bytes`);
-    await page.evaluate((most) => {
-      const file = new File(["x"], "large.jpg");
-      Object.defineProperty(file, "size", { value: most + 1 });
-      const event = new DragEvent("drop", { bubbles: true, cancelable: true });
-      Object.defineProperty(event, "dataTransfer", { value: { types: ["Files"], files: [file], items: [] } });
-      document.body.dispatchEvent(event);
-    }, most);
+    await dropTooLarge(page, most);
     await page.locator(".uploads .refused", { hasText: /larger than \d+ MB/ }).waitFor();
     assert.deepEqual(sent, []);
   });
+});
+
+test("a file that is tried again after others came counts among these", async () => {
+  await visit(async (page) => {
+    await page.route("**/photos", (route) => (route.request().method() === "POST"
+      ? route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { detail: "Not now." } })
+      : route.continue()));
+    await page.goto("/photos");
+    const most = Number(await page.locator("#add").getAttribute("data-max"));
+    await drop(page, [{ name: "coffee.jpg", bytes: await readFile(join(photos, "coffee.jpg")) }]);
+    const again = page.getByRole("button", { name: "Try again" });
+    await again.waitFor();
+    await dropTooLarge(page, most);
+    await page.getByRole("heading", { name: "0 photos here, 1 refused" }).waitFor();
+    await page.unroute("**/photos");
+    await again.click();
+    await page.getByRole("heading", { name: "1 photo here, 1 refused" }).waitFor();
+  }, { expected: refusals });
 });

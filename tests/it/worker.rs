@@ -1,6 +1,12 @@
 //! What happens to a photo after its upload was answered.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use photo_gallery::{
@@ -66,6 +72,41 @@ async fn a_photo_whose_rendition_is_gone_says_why_it_failed() {
         (&photo["state"], &photo["problem"]),
         (&"failed".into(), &"The photo's rendition is missing in the store.".into())
     );
+}
+
+/// A labeler that takes its time and counts how often it is asked.
+#[derive(Default)]
+struct Slow(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Labeler for Slow {
+    async fn labels(&self, _: Bytes) -> Result<Vec<Label>, Unlabelled> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_photo_stays_in_one_hand_until_the_worker_dies() {
+    let site = Site::without_worker().await;
+    let photo = site.uploaded("a.jpg", pictures::jpeg(32, 24, 1)).await;
+    let id = photo["id"].as_str().unwrap().parse().unwrap();
+    let slow = Arc::new(Slow::default());
+    let labeler: Arc<dyn Labeler> = Arc::<Slow>::clone(&slow);
+    let finisher = Finisher::with_lease(Arc::clone(site.app.album()), Some(labeler), Duration::from_millis(1500));
+    let tried_after_the_lease = async {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        finisher.finish(id).await.unwrap();
+        assert_eq!(slow.0.load(Ordering::Relaxed), 1, "another is at it");
+    };
+    let died = tokio::time::timeout(Duration::from_secs(3), finisher.finish(id));
+    let (died, ()) = tokio::join!(died, tried_after_the_lease);
+    assert!(died.is_err());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    finisher.finish(id).await.unwrap();
+    assert_eq!(slow.0.load(Ordering::Relaxed), 2);
+    assert_eq!(site.settled(photo["id"].as_str().unwrap()).await["state"], "labelled");
 }
 
 /// A labeler that answers only once as many pictures as the barrier wants are before it at the same time.

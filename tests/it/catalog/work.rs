@@ -105,7 +105,7 @@ pub(super) async fn a_lease_runs_out(bed: &Bed) {
     assert_eq!(bed.catalog.unfinished(at(60), 10).await.expect("listed"), [one.id]);
     let again = bed.catalog.claim(one.id, at(60), at(100)).await.expect("answered").expect("free again");
     assert_eq!(again.attempts, 2);
-    bed.catalog.release(one.id, at(70)).await.expect("released");
+    bed.catalog.put_off(one.id, at(70)).await.expect("put off");
     assert_eq!(bed.catalog.claim(one.id, at(69), at(100)).await.expect("answered"), None);
     assert!(bed.catalog.claim(one.id, at(70), at(100)).await.expect("answered").is_some());
 }
@@ -120,11 +120,14 @@ pub(super) async fn finished_and_failed_photos_are_not_unfinished(bed: &Bed) {
     bed.catalog.save_labels(photos[0].id, &[], at(9)).await.expect("saved");
     bed.catalog.save_problem(photos[1].id, &"The picture is damaged. ".repeat(100)).await.expect("saved");
     for photo in &photos[..2] {
-        bed.catalog.release(photo.id, at(0)).await.expect("answered");
+        bed.catalog.put_off(photo.id, at(0)).await.expect("answered");
         assert_eq!(bed.catalog.claim(photo.id, at(90), at(99)).await.expect("answered"), None);
     }
     let left: Vec<PhotoId> = photos[2..].iter().map(|photo| photo.id).collect();
     assert_eq!(bed.catalog.unfinished(at(50), 10).await.expect("listed"), left);
+    bed.catalog.save_problem(photos[0].id, "too late").await.expect("answered");
+    let finished = bed.catalog.photo(&ann(), photos[0].id).await.expect("looked up").expect("there");
+    assert_eq!((finished.state(), finished.problem), (State::Labelled, None));
     let failed = bed.catalog.photo(&ann(), photos[1].id).await.expect("looked up").expect("there");
     assert_eq!((failed.state(), failed.problem.expect("a problem").chars().count()), (State::Failed, 500));
 }
