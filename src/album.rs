@@ -177,14 +177,17 @@ impl Album {
                 return Ok(Received::AlreadyHere(*there));
             }
             Err(cause) => {
-                // The answer may be lost while the row is there: only a catalog that says "no such row" allows to take the bytes away.
+                // After an outage the answer may be lost while the row is there, or comes to be there yet: its bytes must stay.
+                // Bytes whose row never comes are seen by nobody.
+                let lost = cause.downcast_ref::<Outage>().is_some();
                 match self.catalog.photo(&photo.owner, id).await {
                     Ok(Some(_)) => {}
-                    Ok(None) => {
-                        self.forget(photo.objects()).await;
+                    listed => {
+                        if !lost && listed.is_ok() {
+                            self.forget(photo.objects()).await;
+                        }
                         return Err(catalog_trouble(cause.context("listing the photo")));
                     }
-                    Err(_) => return Err(catalog_trouble(cause.context("listing the photo"))),
                 }
             }
         }
@@ -276,17 +279,19 @@ impl Album {
 
     /// Deletes the objects of deleted photos and then forgets that they were to be deleted.
     async fn discard(&self, paths: &[ObjectPath]) {
-        let deleted = async {
-            for path in paths {
-                self.store.delete(path).await?;
+        let mut deleted = Vec::with_capacity(paths.len());
+        for path in paths {
+            match self.store.delete(path).await {
+                Ok(()) => deleted.push(path.clone()),
+                Err(cause) => tracing::warn!(
+                    %path,
+                    error = format!("{cause:#}"),
+                    "an object of a deleted photo is still there; the sweep will delete it"
+                ),
             }
-            self.catalog.clear_discarded(paths).await
-        };
-        if let Err(cause) = deleted.await {
-            tracing::warn!(
-                error = format!("{cause:#}"),
-                "objects of a deleted photo are still there; the sweep will delete them"
-            );
+        }
+        if let Err(cause) = self.catalog.clear_discarded(&deleted).await {
+            tracing::warn!(error = format!("{cause:#}"), "the sweep will delete objects that are gone already");
         }
     }
 

@@ -39,11 +39,14 @@ pub struct Summary {
 /// Takes every file below `folder` in, `at_once` at a time, and tells of each that is not taken. Links are not followed; hidden files
 /// and folders are passed over.
 pub async fn import(album: &Arc<Album>, owner: &Owner, folder: &Path, at_once: usize) -> anyhow::Result<Summary> {
-    let files = files(folder)?;
+    let (files, unreadable) = files(folder);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left  {wide_msg}")
         .context("drawing the progress bar")?;
     let progress = ProgressBar::new(files.len() as u64).with_style(style);
-    let mut summary = Summary::default();
+    let mut summary = Summary { failed: unreadable.len(), ..Summary::default() };
+    for cause in unreadable {
+        tell(&progress, &cause.to_string());
+    }
     let mut taking = stream::iter(files)
         .map(|file| async move {
             let taken = take(album, owner, &file).await;
@@ -80,16 +83,18 @@ fn tell(progress: &ProgressBar, line: &str) {
     progress.suspend(|| eprintln!("{line}"));
 }
 
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The files below `folder`, and why parts of it cannot be read.
+fn files(folder: &Path) -> (Vec<PathBuf>, Vec<walkdir::Error>) {
     let shown = |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.');
-    let mut files = Vec::new();
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(shown) {
-        let entry = entry.with_context(|| format!("the folder {} cannot be read", folder.display()))?;
-        if entry.file_type().is_file() {
-            files.push(entry.into_path());
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(_) => {}
+            Err(cause) => unreadable.push(cause),
         }
     }
-    Ok(files)
+    (files, unreadable)
 }
 
 async fn take(album: &Arc<Album>, owner: &Owner, path: &Path) -> Result<Received, Error> {
