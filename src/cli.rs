@@ -66,7 +66,7 @@ pub enum Command {
     #[command(after_help = "The output is a settings file: lines with secrets are commented out.\n\n\
                             Examples:\n  \
                             photo-gallery settings\n  \
-                            photo-gallery settings > photo-gallery.toml\n  \
+                            photo-gallery settings > example.toml\n  \
                             photo-gallery settings --markdown      all settings, their defaults and meaning")]
     Settings {
         /// Print all settings there are, with defaults and meaning, as a Markdown table

@@ -118,7 +118,9 @@ impl FromStr for TimelineKey {
         if text.len() == 32 && text.bytes().all(hex) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Malformed("`before` takes the `next` value of an earlier page: 32 hexadecimal digits"))
+            Err(Malformed(
+                "`before` is not a place in the timeline; ask for the URL in `next` of an earlier page as it is",
+            ))
         }
     }
 }

@@ -387,7 +387,7 @@ section! {
         /// How log lines look: `text` for people or `json` for machines.
         format: LogFormat, Kind::Word(&["text", "json"]), or("text");
         /// Which events are logged: a level, or levels by module: `info,photo_gallery=debug`.
-        filter: String, Kind::Filter, or("info");
+        filter: String, Kind::Filter, or("info,actix_server=warn");
     }
 }
 

@@ -57,6 +57,14 @@ photo.addEventListener("touchend", ({ changedTouches: [end] }) => {
 // A changed description keeps its button in sight, and Ctrl+Enter saves it.
 const form = photo.querySelector(".describe");
 form.addEventListener("input", ({ target }) => form.classList.toggle("changed", target.value !== target.defaultValue));
+form.addEventListener("submit", () => form.classList.remove("changed"));
+addEventListener("beforeunload", (event) => {
+  if (form.classList.contains("changed")) event.preventDefault();
+});
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
+
+// What asks whether to delete comes into sight when it opens.
+const confirmation = photo.querySelector("details.delete");
+confirmation?.addEventListener("toggle", () => confirmation.open && confirmation.scrollIntoView({ block: "nearest" }));

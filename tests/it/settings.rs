@@ -138,7 +138,7 @@ fn with_nothing_set_everything_lives_under_data_on_this_machine() {
     assert_eq!(aws.attempt_timeout_seconds, 30);
     assert_eq!(aws.operation_timeout_seconds, 90);
     assert_eq!(log.format, LogFormat::Text);
-    assert_eq!(log.filter, "info");
+    assert_eq!(log.filter, "info,actix_server=warn");
 }
 
 #[test]
