@@ -312,6 +312,11 @@ impl Album {
         self.store.media(path, query)
     }
 
+    /// Closes the catalog's connections once they are returned; the album cannot be used afterwards.
+    pub async fn close(&self) {
+        self.catalog.close().await;
+    }
+
     /// The moment, by the album's clock.
     pub fn now(&self) -> DateTime<Utc> {
         (self.clock)()

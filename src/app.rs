@@ -1,6 +1,6 @@
 //! The one place where variants are chosen: settings become parts.
 
-use std::{net::TcpListener, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::TcpListener, num::NonZeroUsize, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
@@ -74,7 +74,7 @@ impl App {
     /// Chooses and opens the parts. A part that cannot work is an error that says what to do; the store and the catalog must answer.
     pub async fn open(settings: Settings) -> anyhow::Result<Self> {
         let data = &settings.data;
-        std::fs::create_dir_all(data).with_context(|| {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| {
             format!(
                 "the folder {} for the gallery's data cannot be made; set `data` to a folder that can be written",
                 data.display()
@@ -169,6 +169,16 @@ impl App {
         let anything = ObjectPath::original(PhotoId::new(now()), MediaType::Jpeg);
         let link = self.store.link(&anything, MediaType::Jpeg, &Disposition::Inline).await?;
         Ok(Url::parse(&link).ok().map(|url| url.origin().ascii_serialization()))
+    }
+
+    /// The folder in which the gallery keeps what it keeps on this machine.
+    pub fn data(&self) -> &Path {
+        &self.settings.data
+    }
+
+    /// Closes the catalog, so that its file is whole by itself.
+    pub async fn close(&self) {
+        self.album.close().await;
     }
 
     /// Finishes photos until `stop`.

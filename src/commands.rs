@@ -85,6 +85,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     handle.stop(true).await;
     serving.await.context("the web server broke")?.context("stopping the web server")?;
     working.await.context("the worker broke")?;
+    app.close().await;
     Ok(())
 }
 
@@ -107,7 +108,8 @@ async fn import_folder(settings: Settings, folder: &Path) -> anyhow::Result<()> 
         bail!("{} is not a folder; name the folder whose photos shall be taken in", folder.display());
     }
     let app = App::open(settings).await?;
-    let summary = import::import(app.album(), &Owner::anonymous(), folder, app.imports_at_once()).await?;
+    let summary = import::import(app.album(), &Owner::anonymous(), folder, app.data(), app.imports_at_once()).await?;
+    app.close().await;
     println!(
         "{} new, {} here before, {} refused, {} failed. Labels follow while the gallery is served.",
         summary.new, summary.already_here, summary.refused, summary.failed

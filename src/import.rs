@@ -37,9 +37,15 @@ pub struct Summary {
 }
 
 /// Takes every file below `folder` in, `at_once` at a time, and tells of each that is not taken. Links are not followed; hidden files
-/// and folders are passed over.
-pub async fn import(album: &Arc<Album>, owner: &Owner, folder: &Path, at_once: usize) -> anyhow::Result<Summary> {
-    let (files, unreadable) = files(folder);
+/// and folders are passed over, and so is `data`, the gallery's own folder.
+pub async fn import(
+    album: &Arc<Album>,
+    owner: &Owner,
+    folder: &Path,
+    data: &Path,
+    at_once: usize,
+) -> anyhow::Result<Summary> {
+    let (files, unreadable) = files(folder, data);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left  {wide_msg}")
         .context("drawing the progress bar")?;
     let progress = ProgressBar::new(files.len() as u64).with_style(style);
@@ -84,10 +90,14 @@ fn tell(progress: &ProgressBar, line: &str) {
 }
 
 /// The files below `folder`, and why parts of it cannot be read.
-fn files(folder: &Path) -> (Vec<PathBuf>, Vec<walkdir::Error>) {
-    let shown = |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.');
+fn files(folder: &Path, data: &Path) -> (Vec<PathBuf>, Vec<walkdir::Error>) {
+    let own = data.canonicalize().ok();
+    let is_own = |entry: &walkdir::DirEntry| entry.file_type().is_dir() && entry.path().canonicalize().ok() == own;
+    let hidden = |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
     let (mut files, mut unreadable) = (Vec::new(), Vec::new());
-    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(shown) {
+    for entry in
+        WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| !hidden(entry) && !is_own(entry))
+    {
         match entry {
             Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
             Ok(_) => {}

@@ -171,7 +171,10 @@ impl Guard {
         let name = host
             .rsplit_once(':')
             .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-            .map_or(host, |(name, _)| name);
+            .map_or(host, |(name, _)| name)
+            .trim_end_matches('.')
+            .to_ascii_lowercase();
+        let name = name.as_str();
         let local = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
         match &self.base {
             Some(base) => base.host_str() == Some(name) || local,

@@ -69,6 +69,11 @@ impl Code {
         }
     }
 
+    /// SQLite has rolled the transaction back by itself, which the driver does not notice: out of memory, I/O error, disk full.
+    const fn has_rolled_back(self) -> bool {
+        matches!(self, Self::Sqlite(number) if matches!(number & 0xff, 7 | 10 | 13))
+    }
+
     /// Somebody else wrote the same key in between; the next try sees it.
     const fn is_taken_key(self) -> bool {
         matches!(self, Self::MySql(1062) | Self::Sqlite(1555 | 2067))
@@ -103,9 +108,18 @@ impl Tries {
 
 /// Whether the connection on which `error` came must not be used again.
 pub(super) fn spoils_connection(error: &anyhow::Error) -> bool {
-    let hung =
-        matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)));
-    hung || Code::of_any(error).is_read_only()
+    let hung = matches!(
+        error.downcast_ref(),
+        Some(
+            sqlx::Error::PoolTimedOut
+                | sqlx::Error::Io(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::InvalidSavePointStatement
+                | sqlx::Error::BeginFailed
+        )
+    );
+    let code = Code::of_any(error);
+    hung || code.is_read_only() || code.has_rolled_back()
 }
 
 impl Catalog {
@@ -168,7 +182,7 @@ mod tests {
     use sqlx::{ConnectOptions as _, Executor as _};
 
     use super::*;
-    use crate::catalog::PoolSize;
+    use crate::catalog::{PoolSize, Session};
 
     #[tokio::test]
     async fn a_full_disk_is_told_from_a_database_that_is_away() {
@@ -190,5 +204,26 @@ mod tests {
         let mistake = line.execute("SELECT nonsense").await.expect_err("no such column");
         let told = catalog.explained(mistake.into(), "listing photos");
         assert!(told.downcast_ref::<Outage>().is_none(), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn after_a_write_that_found_the_disk_full_the_next_one_works() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gallery.db");
+        let catalog = Catalog::open(&Connection::Sqlite { path }, PoolSize(1)).expect("a catalog");
+        catalog.migrate().await.expect("migrated");
+        let refused: anyhow::Result<()> = transaction!(catalog, "filling the disk", |session| {
+            execute!(session, "PRAGMA max_page_count = 1")?;
+            execute!(session, "CREATE TABLE big (text TEXT)")?;
+            execute!(session, "INSERT INTO big VALUES (hex(zeroblob(1000000)))")?;
+            Ok(())
+        });
+        let refused = refused.expect_err("no page is left");
+        assert!(matches!(refused.downcast_ref(), Some(Outage::Full { .. })), "{refused:?}");
+        let written: anyhow::Result<()> = transaction!(catalog, "writing", |session| {
+            execute!(session, "CREATE TABLE small (text TEXT)")?;
+            Ok(())
+        });
+        written.expect("room was made, on another connection");
     }
 }

@@ -62,7 +62,12 @@ fn opened<'a>(
         MediaType::WebP => Box::new(WebPDecoder::new(reader)?),
         MediaType::Gif => Box::new(GifDecoder::new(reader)?),
         MediaType::Bmp => Box::new(BmpDecoder::new(reader)?),
-        _ => Box::new(PngDecoder::with_limits(reader, allocations(limits))?),
+        // Rows are decoded into a buffer of ours: all that the decoder itself must hold are rows and unpacked metadata.
+        _ => {
+            let mut allowed = allocations(limits);
+            allowed.max_alloc = Some(4 * MAX_BLOCK as u64);
+            Box::new(PngDecoder::with_limits(reader, allowed)?)
+        }
     })
 }
 

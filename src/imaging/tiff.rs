@@ -37,7 +37,11 @@ pub(super) fn expose(file: &[u8], limits: &Limits) -> Result<Negative, Undevelop
         _ => return Err(VARIANT),
     };
     let area = u64::from(width) * u64::from(height);
-    limits.admit_memory(area * samples * u64::from(colour.bit_depth().div_ceil(8)))?;
+    let depth = u64::from(colour.bit_depth().div_ceil(8));
+    // Planes are put together into, and deep samples cut down to, a second picture.
+    let planar = decoder.get_tag_u32(Tag::PlanarConfiguration).is_ok_and(|configuration| configuration == 2);
+    let copies = if planar || depth > 1 { 2 } else { 1 };
+    limits.admit_memory(area * samples * depth * copies)?;
     let icc = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
     let palette = match colour {
         ColorType::Palette(_) => Some(decoder.get_tag_u16_vec(Tag::ColorMap).map_err(refusal)?),
@@ -96,7 +100,9 @@ fn expanded(rows: &[u8], width: usize) -> Vec<u8> {
 /// Planes one after the other as pixels.
 fn interleaved(planes: &[u8], count: usize) -> Vec<u8> {
     let plane = planes.len() / count;
-    (0..plane).flat_map(|i| (0..count).map(move |p| planes[p * plane + i])).collect()
+    let mut pixels = Vec::with_capacity(plane * count);
+    pixels.extend((0..plane).flat_map(|i| (0..count).map(move |p| planes[p * plane + i])));
+    pixels
 }
 
 fn toned(colour: ColorType, palette: Option<Vec<u16>>, pixels: Vec<u8>, size: (u32, u32)) -> Sheet {

@@ -13,9 +13,6 @@ use crate::error::Error;
 /// Where these links begin.
 pub const BASE: &str = "/media";
 
-/// How long a browser may keep what it got: the URL names bytes that never change.
-const CACHE_CONTROL: &str = "private, max-age=31536000, immutable";
-
 /// Serves the linked bytes, with ranges and entity tags. A forged or expired link is like an unknown one.
 pub async fn serve(request: HttpRequest, site: web::Data<Site>) -> Result<HttpResponse, Error> {
     let media = site.album.media(parameter(&request, "path"), request.query_string()).ok_or(Error::NotFound)?;
@@ -32,7 +29,11 @@ pub async fn serve(request: HttpRequest, site: web::Data<Site>) -> Result<HttpRe
     if let Ok(disposition) = HeaderValue::from_str(&media.disposition.header()) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
+    // The bytes never change, but nobody need keep them for longer than the link works.
+    let seconds = (media.expires - site.album.now()).num_seconds().max(0);
+    if let Ok(keep) = HeaderValue::from_str(&format!("private, max-age={seconds}, immutable")) {
+        headers.insert(header::CACHE_CONTROL, keep);
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     Ok(response)
 }

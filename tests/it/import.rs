@@ -20,7 +20,7 @@ async fn a_folder_is_taken_in_once_however_often_it_is_imported() {
     std::fs::write(folder.join("deep/same as a.jpg"), pictures::jpeg(64, 48, 0)).unwrap();
     std::fs::write(folder.join("notes.txt"), "no photo").unwrap();
     let nobody = Owner::anonymous();
-    let import = || photo_gallery::import::import(site.app.album(), &nobody, &folder, 2);
+    let import = || photo_gallery::import::import(site.app.album(), &nobody, &folder, site.app.data(), 2);
     let first = import().await.unwrap();
     let second = import().await.unwrap();
     assert_eq!(first, Summary { new: 3, already_here: 1, refused: 1, failed: 0 });
@@ -43,7 +43,10 @@ async fn an_import_never_overfills_the_queue() {
         std::fs::write(folder.join(format!("{seed}.png")), png).unwrap();
     }
     let at_once = site.app.imports_at_once();
-    let summary = photo_gallery::import::import(site.app.album(), &Owner::anonymous(), &folder, at_once).await.unwrap();
+    let summary =
+        photo_gallery::import::import(site.app.album(), &Owner::anonymous(), &folder, site.app.data(), at_once)
+            .await
+            .unwrap();
     assert_eq!(summary, Summary { new: 12, already_here: 0, refused: 0, failed: 0 });
 }
 
@@ -87,4 +90,15 @@ fn what_is_no_folder_is_named() {
         );
         assert!(!home.path().join("data").exists());
     }
+}
+
+#[tokio::test]
+async fn the_gallerys_own_folder_is_not_taken_in() {
+    let site = Site::new().await;
+    site.uploaded("a.jpg", pictures::jpeg(64, 48, 1)).await;
+    std::fs::write(site.folder.path().join("b.jpg"), pictures::jpeg(64, 48, 2)).unwrap();
+    let nobody = Owner::anonymous();
+    let import = || photo_gallery::import::import(site.app.album(), &nobody, site.folder.path(), site.app.data(), 2);
+    assert_eq!(import().await.unwrap(), Summary { new: 1, ..Summary::default() });
+    assert_eq!(import().await.unwrap(), Summary { already_here: 1, ..Summary::default() });
 }

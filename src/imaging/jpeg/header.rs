@@ -130,7 +130,8 @@ impl Header {
         if !self.buffered {
             return Ok(());
         }
-        let coefficients: u64 = self.components.iter().map(|c| self.blocks(*c) * 64 * 2).sum();
+        // Two bytes each, which the decoder holds twice.
+        let coefficients: u64 = self.components.iter().map(|c| self.blocks(*c) * 64 * 4).sum();
         limits.admit_memory(coefficients)?;
         let (mut at, mut visited) = (self.first_scan, 0_u64);
         loop {
