@@ -270,7 +270,9 @@ async fn open_labeler(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Labe
                 object: percent.object_percent,
                 ..Thresholds::default()
             };
-            Some(Arc::new(Builtin::new(thresholds, labelled_at_once())))
+            let builtin = Builtin::new(thresholds, labelled_at_once());
+            builtin.check()?;
+            Some(Arc::new(builtin))
         }
         settings::Labeler::Rekognition(rekognition) => {
             let config =

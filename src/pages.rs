@@ -14,7 +14,11 @@ use askama::Template;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio_util::sync::CancellationToken;
 
-use crate::{album::Album, error::Error, photo::Owner};
+use crate::{
+    album::Album,
+    error::Error,
+    photo::{Malformed, Owner},
+};
 
 pub mod assets;
 pub mod gallery;
@@ -192,6 +196,13 @@ fn see_other(url: &str) -> Result<HttpResponse, Error> {
         .insert_header((header::LOCATION, location))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish())
+}
+
+/// What is malformed, as a sentence.
+fn sentence(malformed: Malformed) -> String {
+    let mut chars = malformed.0.chars();
+    let first = chars.next().map(char::to_uppercase).into_iter().flatten();
+    first.chain(chars).chain(['.']).collect()
 }
 
 /// `text` as one value in a query string.

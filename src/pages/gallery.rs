@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Datelike, FixedOffset};
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other};
+use super::{Frame, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other, sentence};
 use crate::{
     album::Query,
     error::{Error, Kind},
@@ -125,7 +125,7 @@ impl Parameters {
         Ok(Query {
             label: given(&self.label),
             text: given(&self.q),
-            before: before.map_err(|malformed| Error::refused(Kind::Malformed, format!("{malformed}.")))?,
+            before: before.map_err(|malformed| Error::refused(Kind::Malformed, sentence(malformed)))?,
         })
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Frame, Site, Visitor,
     gallery::{Picture, label_url, whole},
     json::PhotoJson,
-    json_with_status, page_with_status, parameter, prefers_json, see_other,
+    json_with_status, page_with_status, parameter, prefers_json, see_other, sentence,
 };
 use crate::{
     error::{Error, Kind, Refusal},
@@ -227,7 +227,7 @@ pub async fn describe(
     let description: Description = match text.parse() {
         Ok(description) => description,
         Err(malformed) => {
-            let refusal = Refusal { kind: Kind::Content, detail: format!("{malformed}.") };
+            let refusal = Refusal { kind: Kind::Content, detail: sentence(malformed) };
             return if prefers_json(&request) {
                 Err(refusal.into())
             } else {

@@ -23,7 +23,7 @@ use super::{
     json::PhotoJson,
     json_with_status, page_with_status, prefers_json,
     problem::{Problem, request_id},
-    see_other,
+    see_other, sentence,
 };
 use crate::{
     album::{Received, Upload},
@@ -182,7 +182,7 @@ pub async fn receive(
     let (sent, description) = read(&request, &site, body).await?;
     let description: Description = description
         .parse()
-        .map_err(|malformed: crate::photo::Malformed| Error::refused(Kind::Content, format!("{malformed}.")))?;
+        .map_err(|malformed: crate::photo::Malformed| Error::refused(Kind::Content, sentence(malformed)))?;
     let keeping = sent.into_iter().map(|Sent { name, upload }| {
         let (site, owner, description) = (&site, &visitor.owner, description.clone());
         async move {
