@@ -1,7 +1,7 @@
 //! What the running server costs: start, memory at rest, uploads one by one and all at once, pages over few and many rows.
 //!
-//! `cargo bench --bench server` runs all but the large catalogs; `-- pages PLACE...` measures the timeline over
-//! catalogs made by `cargo bench --bench seed`, and their ratio to the first. Figures are of the server's process (`/proc`): CPU is user and system time, memory is resident.
+//! `cargo bench --bench server` runs all but the large catalogs; `-- sessions` only compares a page with and without a session;
+//! `-- pages PLACE...` measures the timeline over catalogs made by `cargo bench --bench seed`, and their ratio to the first. Figures are of the server's process (`/proc`): CPU is user and system time, memory is resident.
 #![expect(clippy::missing_docs_in_private_items, clippy::unwrap_used, reason = "a benchmark may stop where it stands")]
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, multipart};
+use reqwest::{Client, header, multipart};
 use tokio_util::sync::CancellationToken;
 
 /// Clock ticks of `/proc/<pid>/stat` in a second: fixed on Linux.
@@ -31,6 +31,7 @@ impl Server {
         let began = Instant::now();
         let process = Command::new(env!("CARGO_BIN_EXE_photo-gallery"))
             .env("GALLERY__DATA", data)
+            .env("GALLERY__IDENTITY", "none")
             .env("GALLERY__SERVER__PORT", port.to_string())
             .envs(environment.iter().copied())
             .current_dir(data.parent().unwrap())
@@ -181,6 +182,65 @@ async fn page(client: &Client, server: &Server, path: &str) -> f64 {
     server.cpu().saturating_sub(before).as_secs_f64() * 1e3 / f64::from(TIMES)
 }
 
+/// A picture of a few bytes, another for each seed.
+fn small_jpeg(seed: u8) -> Vec<u8> {
+    let pixels: Vec<u8> = (0..64_u8).flat_map(|at| [at.wrapping_mul(seed), seed, at]).collect();
+    let mut bytes = Vec::new();
+    jpeg_encoder::Encoder::new(&mut bytes, 90).encode(&pixels, 8, 8, jpeg_encoder::ColorType::Rgb).unwrap();
+    bytes
+}
+
+/// A client that shows this cookie, and says that its user's own hand sends what it sends.
+fn browser(cookie: Option<&str>) -> Client {
+    let mut headers = header::HeaderMap::new();
+    headers.insert("sec-fetch-site", "none".parse().unwrap());
+    if let Some(cookie) = cookie {
+        headers.insert(header::COOKIE, cookie.parse().unwrap());
+    }
+    Client::builder().redirect(reqwest::redirect::Policy::none()).default_headers(headers).build().unwrap()
+}
+
+/// The first page of the timeline for anybody in a gallery without accounts, and for somebody signed in: the same 60 photos, in turns.
+async fn sessions() {
+    const ROUNDS: u32 = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (anybody, open) = (browser(None), [("GALLERY__LABELER", "none")]);
+    let server = Server::start(&anybody, &data, &open).await;
+    for seed in 1..=60 {
+        assert_eq!(upload(&anybody, &server.url, small_jpeg(seed)).await, 201);
+    }
+    drop(server);
+    let fields = [("email", "ann@example.org"), ("nickname", "Ann"), ("password", "correct horse battery staple")];
+    let (mut without, mut with) = (0.0, 0.0);
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for file in ["catalog.db", "catalog.db-wal"].into_iter().filter(|file| data.join(file).exists()) {
+        fs::copy(data.join(file), other.join(file)).unwrap();
+    }
+    let accounts =
+        Server::start(&anybody, &other, &[("GALLERY__LABELER", "none"), ("GALLERY__IDENTITY", "local")]).await;
+    anybody.post(format!("{}/signup", accounts.url)).form(&fields).send().await.unwrap();
+    let entered = anybody.post(format!("{}/login", accounts.url)).form(&fields).send().await.unwrap();
+    let cookies = entered.headers().get_all(header::SET_COOKIE).iter();
+    let cookies: Vec<&str> = cookies.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap()).collect();
+    let ann = browser(Some(&cookies.join("; ")));
+    let nobodys = Server::start(&anybody, &data, &open).await;
+    for (client, server) in [(&anybody, &nobodys), (&ann, &accounts)] {
+        let page = client.get(format!("{}/photos", server.url)).send().await.unwrap().text().await.unwrap();
+        assert_eq!(page.matches("<img").count(), 60, "the first account has taken over what was nobody's: {page}");
+    }
+    for _ in 0..ROUNDS {
+        without += page(&anybody, &nobodys, "/photos").await;
+        with += page(&ann, &accounts, "/photos").await;
+    }
+    let (without, with) = (without / f64::from(ROUNDS), with / f64::from(ROUNDS));
+    println!(
+        "sessions     {without:.2} ms CPU a page without accounts, {with:.2} ms signed in: {:.2} times",
+        with / without
+    );
+}
+
 /// The pages over a catalog of `seed`: a data folder, or `mysql:HOST:PORT/DATABASE`.
 async fn pages(client: &Client, place: &str) -> [f64; 3] {
     let folder = tempfile::tempdir().unwrap();
@@ -208,13 +268,15 @@ async fn pages(client: &Client, place: &str) -> [f64; 3] {
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let client = browser(None);
     match arguments.split_first() {
         None => {
             start_and_rest(&client).await;
             uploads(&client, 1).await;
             uploads(&client, 32).await;
+            sessions().await;
         }
+        Some((command, [])) if command == "sessions" => sessions().await,
         Some((command, folders)) if command == "pages" && !folders.is_empty() => {
             let mut first: Option<[f64; 3]> = None;
             for folder in folders {
@@ -232,7 +294,7 @@ async fn main() {
         }
         Some(_) => {
             eprintln!(
-                "usage: cargo bench --bench server [-- pages PLACE...], a place being a data folder or mysql:HOST:PORT/DATABASE"
+                "usage: cargo bench --bench server [-- sessions | -- pages PLACE...], a place being a data folder or mysql:HOST:PORT/DATABASE"
             );
             std::process::exit(2);
         }

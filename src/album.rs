@@ -16,7 +16,7 @@ use crate::{
     events::Events,
     imaging::{self, Renditions, Undeveloped},
     photo::{Description, Label, MediaType, ObjectPath, Owner, Photo, PhotoId, Rendition, Term, TimelineKey},
-    store::{Content, Disposition, Media, Store},
+    store::{Content, Disposition, Media, Object, Store},
 };
 
 mod finish;
@@ -307,6 +307,16 @@ impl Album {
         linked.map_err(Error::outside)
     }
 
+    /// The original of a photo; `None` when the store does not have it.
+    pub async fn original(&self, photo: &Photo) -> Result<Option<Object>, Error> {
+        self.store.get(&photo.original).await.map_err(Error::outside)
+    }
+
+    /// A temporary file that is gone with its handle.
+    pub fn scratch(&self) -> Result<tokio::fs::File, Error> {
+        self.intake.scratch()
+    }
+
     /// What a signed link of this gallery's own leads to; `None` when it is forged or has expired, or when the store's links lead elsewhere.
     pub fn media(&self, path: &str, query: &str) -> Option<Media> {
         self.store.media(path, query)
@@ -349,7 +359,7 @@ fn terms(query: &Query) -> Result<Option<Vec<Term>>, Error> {
 }
 
 /// What an error of the catalog means for the visitor: 503 while it is away, 507 when its disk is full, else our mistake.
-fn catalog_trouble(cause: anyhow::Error) -> Error {
+pub(crate) fn catalog_trouble(cause: anyhow::Error) -> Error {
     match cause.downcast_ref::<Outage>() {
         Some(Outage::Down { .. }) => Error::Unavailable { retry_after: Duration::from_secs(5), cause },
         Some(Outage::Full { .. }) => Error::Full(cause),

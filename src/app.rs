@@ -9,17 +9,22 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
+    accounts::{Accounts, Keys, Times},
     album::{Album, Finisher, Intake},
     catalog::{Catalog, Connection, PoolSize, SchemaState, Tls},
     darkroom::Darkroom,
     events::{Events, in_process::InProcess},
+    identity::{
+        Identity,
+        cognito::{self, Cognito},
+    },
     imaging,
     labeler::{
         Labeler,
         builtin::{Builtin, fusion::Thresholds},
         rekognition::Rekognition,
     },
-    pages::{self, Site, upload::Bounds},
+    pages::{self, Cookies, Site, account::data::Archives, upload::Bounds},
     photo::{MediaType, ObjectPath, PhotoId},
     server::{self, Server},
     settings::{self, Settings},
@@ -27,7 +32,10 @@ use crate::{
     worker,
 };
 
+pub use local::open_local_accounts;
+
 mod aws;
+mod local;
 
 /// How many uploads may wait for the worker in memory; the sweep finds the others.
 const EVENTS_WAITING: usize = 1024;
@@ -42,6 +50,7 @@ const IMPORTS_PER_THREAD: usize = 2;
 pub struct App {
     settings: Settings,
     album: Arc<Album>,
+    accounts: Arc<Accounts>,
     finisher: Arc<Finisher>,
     events: Arc<dyn Events>,
     store: Arc<dyn Store>,
@@ -96,18 +105,26 @@ impl App {
         let darkroom = Darkroom::new(threads(settings.upload.threads), settings.upload.queue, limits)
             .context("starting the darkroom's threads")?;
         let events: Arc<dyn Events> = Arc::new(InProcess::new(EVENTS_WAITING));
-        let album = Arc::new(Album::new(catalog, Arc::clone(&store), Arc::clone(&events), darkroom, intake, now));
+        let identity = open_identity(&settings, &catalog).await?;
+        let album =
+            Arc::new(Album::new(catalog.clone(), Arc::clone(&store), Arc::clone(&events), darkroom, intake, now));
+        let accounts = Arc::new(open_accounts(&settings, catalog, identity, Arc::clone(&album))?);
         let at_once = match settings.labeler {
             settings::Labeler::Rekognition(_) => OUTSIDE_AT_ONCE,
             settings::Labeler::Builtin(_) | settings::Labeler::None => labelled_at_once(),
         };
         let finisher = Arc::new(Finisher::new(Arc::clone(&album), labeler));
-        Ok(Self { settings, album, finisher, events, store, at_once, draining: CancellationToken::new() })
+        Ok(Self { settings, album, accounts, finisher, events, store, at_once, draining: CancellationToken::new() })
     }
 
     /// The album.
     pub fn album(&self) -> &Arc<Album> {
         &self.album
+    }
+
+    /// What is done about people.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
     }
 
     /// What finishes photos.
@@ -126,6 +143,18 @@ impl App {
         (threads(upload.threads).get() * IMPORTS_PER_THREAD).min(upload.queue)
     }
 
+    /// What the operator should know of a gallery that other machines reach and that has no account yet.
+    pub async fn exposure(&self) -> anyhow::Result<Option<String>> {
+        let address = self.settings.server.bind;
+        let open = !address.is_loopback() && self.accounts.offers().is_some() && self.accounts.is_empty().await?;
+        Ok(open.then(|| {
+            format!(
+                "there is no account yet and server.bind is {address}: whoever signs up first owns all photos that are here; make the first \
+                 account now, on the page /signup or with `photo-gallery account add EMAIL`"
+            )
+        }))
+    }
+
     /// Binds the configured address; the error names it and says what to do.
     pub fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
         let address = (settings.server.bind, settings.server.port);
@@ -140,9 +169,16 @@ impl App {
     /// The web server over these parts.
     pub async fn server(&self, listener: TcpListener) -> anyhow::Result<Server> {
         let settings = &self.settings;
+        let base_url =
+            settings.server.base_url.as_deref().map(Url::parse).transpose().context("reading server.base_url")?;
+        let proxies = settings.server.trusted_proxies.clone();
         let site = Site {
             album: Arc::clone(&self.album),
+            accounts: Arc::clone(&self.accounts),
+            cookies: Cookies { secure: base_url.as_ref().is_some_and(|base| base.scheme() == "https") },
+            trusts: Box::new(move |address| proxies.iter().any(|network| network.contains(address))),
             draining: self.draining(),
+            archives: Archives::default(),
             uploads: Bounds {
                 max_bytes: settings.upload.max_bytes,
                 max_request_bytes: settings.upload.max_request_bytes.max(settings.upload.max_bytes + FORM_BYTES),
@@ -151,14 +187,13 @@ impl App {
                 min_bytes_per_second: settings.server.body_min_bytes_per_second,
             },
         };
-        let base_url =
-            settings.server.base_url.as_deref().map(Url::parse).transpose().context("reading server.base_url")?;
         let options = server::Options {
             workers: settings.server.workers,
             keep_alive: Duration::from_secs(settings.server.keep_alive_seconds),
             shutdown: Duration::from_secs(30),
             base_url,
             pictures_from: self.pictures_from().await?,
+            sign_in_at: self.sign_in_at(),
         };
         listener.set_nonblocking(true).context("preparing the socket")?;
         Server::new(listener, site, &options).context("starting the web server")
@@ -171,19 +206,27 @@ impl App {
         Ok(Url::parse(&link).ok().map(|url| url.origin().ascii_serialization()))
     }
 
+    /// The origin of the pages on which people sign in, when those are the provider's own.
+    fn sign_in_at(&self) -> Option<String> {
+        let settings::Identity::Cognito(pool) = &self.settings.identity else { return None };
+        Some(Url::parse(pool.domain.as_deref()?).ok()?.origin().ascii_serialization())
+    }
+
     /// The folder in which the gallery keeps what it keeps on this machine.
     pub fn data(&self) -> &Path {
         &self.settings.data
     }
 
-    /// Closes the catalog, so that its file is whole by itself.
+    /// Lets the mails that wait go out, and closes the catalog, so that its file is whole by itself.
     pub async fn close(&self) {
+        self.accounts.finish().await;
         self.album.close().await;
     }
 
-    /// Finishes photos until `stop`.
+    /// Finishes photos, and sweeps up after people, until `stop`.
     pub async fn work(&self, stop: CancellationToken) {
-        worker::run(Arc::clone(&self.finisher), Arc::clone(&self.events), self.at_once, stop).await;
+        let finishing = worker::run(Arc::clone(&self.finisher), Arc::clone(&self.events), self.at_once, stop.clone());
+        tokio::join!(finishing, self.accounts.tend(stop));
     }
 }
 
@@ -282,6 +325,69 @@ async fn open_labeler(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Labe
             Some(Arc::new(Rekognition::new(client, rekognition.max_labels, rekognition.min_confidence)))
         }
     })
+}
+
+async fn open_identity(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Option<Arc<dyn Identity>>> {
+    Ok(match &settings.identity {
+        settings::Identity::None(_) => None,
+        settings::Identity::Local(local) => local::open_local(settings, local, catalog).await?,
+        settings::Identity::Cognito(cognito) => open_cognito(settings, cognito).await?,
+    })
+}
+
+async fn open_cognito(settings: &Settings, pool: &settings::Cognito) -> anyhow::Result<Option<Arc<dyn Identity>>> {
+    let region = pool.region.as_deref().or(pool.pool_id.split('_').next());
+    let config = aws::config(&settings.aws, region, pool.endpoint.as_deref()).await?;
+    let quick =
+        aws_sdk_cognitoidentityprovider::config::Builder::from(&config).timeout_config(aws::quick(&settings.aws));
+    #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
+    let client = aws_sdk_cognitoidentityprovider::Client::from_conf(quick.build());
+    let base_url = settings.server.base_url.clone();
+    let pages = pool.domain.clone().map(|domain| {
+        let base_url = base_url.context("the settings were not checked: the pool's pages need `server.base_url`")?;
+        anyhow::Ok(cognito::Pages { domain, base_url, scopes: pool.scopes.clone() })
+    });
+    let pool = cognito::Pool {
+        id: pool.pool_id.clone(),
+        endpoint: config.endpoint_url().map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
+        app: cognito::AppClient { id: pool.client_id.clone(), secret: pool.client_secret.clone() },
+        flow: match pool.flow {
+            settings::Flow::UserPassword => cognito::Flow::Password,
+            settings::Flow::UserSrp => cognito::Flow::Srp,
+        },
+        pages: pages.transpose()?,
+    };
+    let cognito = Arc::new(Cognito::new(client, aws::connector(&settings.aws), pool, now));
+    // A pool that is down stops nobody who is signed in, and so not the server.
+    let checked = Arc::clone(&cognito);
+    tokio::spawn(async move {
+        for wrong in checked.check().await {
+            tracing::warn!("{wrong}");
+        }
+    });
+    Ok(Some(cognito))
+}
+
+fn open_accounts(
+    settings: &Settings,
+    catalog: Catalog,
+    identity: Option<Arc<dyn Identity>>,
+    album: Arc<Album>,
+) -> anyhow::Result<Accounts> {
+    const DAY: u64 = 24 * 60 * 60;
+    let session = &settings.session;
+    let times = Times {
+        idle: Duration::from_secs(session.idle_days * DAY),
+        absolute: Duration::from_secs(session.absolute_days * DAY),
+        renew: Duration::from_secs(session.renew_minutes * 60),
+    };
+    let secret = settings.secret()?;
+    let keys = Keys {
+        seal: secret.key("sealed cookies and grants"),
+        form: secret.key("form tokens"),
+        names: secret.key("names and addresses"),
+    };
+    Ok(Accounts::new(catalog, identity, album, times, keys, now))
 }
 
 /// Brings a MySQL database to this version's tables with the account `admin`, and makes the settings' own account with its four grants.

@@ -9,10 +9,15 @@ use anyhow::Context as _;
 use sqlx::{Connection as _, MySqlConnection, MySqlPool, SqliteConnection, SqlitePool, pool::PoolConnection};
 
 pub use self::{
+    account::{Account, Enrolled, Enrolment, Standing, password_mark},
+    code::Purpose,
     connection::{Connection, PoolSize, Tls},
+    departing::Departing,
     intake::Inserted,
     outage::Outage,
+    rate_limit::{Rate, Taken},
     schema::SchemaState,
+    session::{Begun, SessionRecord},
     timeline::{MAX_TERMS, WALKS, Walk},
     totals::Totals,
     work::Claimed,
@@ -98,14 +103,20 @@ macro_rules! transaction {
     }};
 }
 
+mod account;
 mod adoption;
+mod code;
 mod connection;
+mod departing;
 mod discards;
 mod grants;
 mod intake;
 mod outage;
+mod rate_limit;
 mod row;
 mod schema;
+mod session;
+mod takeover;
 mod terms;
 mod timeline;
 mod totals;

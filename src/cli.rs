@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
                   Examples:\n  \
                   photo-gallery                          serve on http://127.0.0.1:5000, photos under ./data\n  \
                   photo-gallery import ~/Pictures        take in a folder of photos\n  \
+                  photo-gallery account list             who has an account, and how much is in it\n  \
                   GALLERY__SERVER__PORT=8080 photo-gallery\n  \
                   photo-gallery --config /etc/photo-gallery.toml serve"
 )]
@@ -79,12 +80,91 @@ pub enum Command {
         after_help = "Safe to repeat: a photo that is there already is passed over. The files stay as they are.\n\n\
                             Examples:\n  \
                             photo-gallery import ~/Pictures\n  \
+                            photo-gallery import ~/Pictures --account ann@example.org\n  \
                             photo-gallery --config /etc/photo-gallery.toml import /mnt/camera"
     )]
     Import {
         /// The folder
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+
+        /// Whose the photos will be: an account's e-mail address, or a `cognito:username`. Not needed where there is one
+        /// account or none; the first account takes over photos that came before it
+        #[arg(long, value_name = "WHO")]
+        account: Option<String>,
+    },
+
+    /// Make, list and remove accounts, and give them new passwords
+    #[command(
+        subcommand,
+        after_help = "Works while the gallery is served. Passwords are asked for, or read from standard input.\n\n\
+                      Examples:\n  \
+                      photo-gallery account add ann@example.org --nickname Ann\n  \
+                      photo-gallery account reset ann@example.org --password-stdin < /run/secrets/ann\n  \
+                      photo-gallery account list\n  \
+                      photo-gallery account remove ann@example.org"
+    )]
+    Account(Account),
+}
+
+/// What the operator does with accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Account {
+    /// Make an account, which can be used at once
+    #[command(after_help = "Also where `identity.local.sign_up` is closed.\n\n\
+                            Examples:\n  \
+                            photo-gallery account add ann@example.org\n  \
+                            photo-gallery account add ann@example.org --nickname Ann --password-stdin < /run/secrets/ann")]
+    Add {
+        /// The e-mail address to sign in with
+        #[arg(value_name = "EMAIL")]
+        email: String,
+
+        /// What they are called [default: what stands before the @]
+        #[arg(long, value_name = "NAME")]
+        nickname: Option<String>,
+
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+
+    /// Give an account a new password, and sign it out everywhere
+    #[command(after_help = "Examples:\n  \
+                            photo-gallery account reset ann@example.org\n  \
+                            photo-gallery account reset ann@example.org --password-stdin < /run/secrets/ann")]
+    Reset {
+        /// The e-mail address of the account
+        #[arg(value_name = "EMAIL")]
+        email: String,
+
+        /// Read the new password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+
+    /// List all accounts: e-mail address, name, when it was made, photos, bytes
+    #[command(after_help = "One line for each account, fields separated by tabs.\n\n\
+                            Examples:\n  \
+                            photo-gallery account list\n  \
+                            photo-gallery account list | cut -f 1")]
+    List,
+
+    /// Remove an account with everything in it
+    #[command(
+        after_help = "There is no way back. Asks before it begins. Repeated after it was interrupted, it finishes.\n\n\
+                            Examples:\n  \
+                            photo-gallery account remove ann@example.org\n  \
+                            photo-gallery account remove ann@example.org --yes"
+    )]
+    Remove {
+        /// The e-mail address of the account
+        #[arg(value_name = "EMAIL")]
+        email: String,
+
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -17,9 +17,10 @@ use crate::{
     app::{self, App},
     cli::{Command, Migrate},
     import,
-    photo::Owner,
     settings::{self, Settings},
 };
+
+mod account;
 
 /// Does what the command says, until it is done or the program is told to stop.
 pub fn run(command: &Command, settings: Settings) -> anyhow::Result<()> {
@@ -30,7 +31,8 @@ pub fn run(command: &Command, settings: Settings) -> anyhow::Result<()> {
             Command::Serve => serve(settings).await,
             Command::Work => work(settings).await,
             Command::Migrate(how) => migrate(&settings, how).await,
-            Command::Import { folder } => import_folder(settings, folder).await,
+            Command::Import { folder, account } => import_folder(settings, folder, account.as_deref()).await,
+            Command::Account(what) => Box::pin(account::run(settings, what)).await,
             Command::Settings { .. } => Ok(()),
         }
     })
@@ -61,6 +63,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     let mut serving = tokio::spawn(server.run());
     tracing::info!("the gallery is at http://{address}");
+    if let Some(notice) = app.exposure().await? {
+        tracing::warn!("{notice}");
+    }
     tokio::select! {
         told = &mut stop => told?,
         ended = &mut serving => {
@@ -103,12 +108,13 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn import_folder(settings: Settings, folder: &Path) -> anyhow::Result<()> {
+async fn import_folder(settings: Settings, folder: &Path, account: Option<&str>) -> anyhow::Result<()> {
     if !folder.is_dir() {
         bail!("{} is not a folder; name the folder whose photos shall be taken in", folder.display());
     }
+    let owner = account::owner(&settings, account).await?;
     let app = App::open(settings).await?;
-    let summary = import::import(app.album(), &Owner::anonymous(), folder, app.data(), app.imports_at_once()).await?;
+    let summary = import::import(app.album(), &owner, folder, app.data(), app.imports_at_once()).await?;
     app.close().await;
     println!(
         "{} new, {} here before, {} refused, {} failed. Labels follow while the gallery is served.",

@@ -12,6 +12,9 @@ pub enum Error {
     /// 404: there is no such thing, or it is not this visitor's.
     #[error("There is nothing at this address. It may have been deleted, or belong to someone else.")]
     NotFound,
+    /// 401: nobody is signed in; a browser that asks for a page is sent to sign in.
+    #[error("Please sign in first.")]
+    SignIn,
     /// 4xx: the visitor can do something about it.
     #[error("{0}")]
     Refused(Refusal),
@@ -61,6 +64,8 @@ pub enum Kind {
     Misdirected,
     /// 422: understood, but the content is not acceptable.
     Content,
+    /// 429: it goes on already, and cannot go on twice.
+    TooMany,
 }
 
 impl Kind {
@@ -75,6 +80,7 @@ impl Kind {
             Self::Type => 415,
             Self::Misdirected => 421,
             Self::Content => 422,
+            Self::TooMany => 429,
         }
     }
 }
@@ -99,6 +105,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::NotFound => 404,
+            Self::SignIn => 401,
             Self::Refused(refusal) => refusal.kind.status(),
             Self::Unavailable { .. } => 503,
             Self::Full(_) => 507,

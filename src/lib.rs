@@ -1,7 +1,8 @@
 //! photo-gallery: a private photo gallery, on one machine or on many behind a load balancer.
 //!
 //! The map of the house. A module imports from the rows below its own, never from above; the catalog, the seams and `imaging` know
-//! [`photo`] alone.
+//! [`photo`] alone. One exception: [`identity::local`], the accounts of the gallery's own, keeps them in the [`catalog`], as the seam's
+//! trait does not; and ends the sessions of who is given a new password by the operator, for whom there is no [`accounts`].
 //!
 //! | module | what it is |
 //! |---|---|
@@ -13,22 +14,27 @@
 //! | [`pages`] | the table of all URLs, and the visitor |
 //! | [`worker`] | the loop that renders adopted photos and labels all photos |
 //! | [`import`] | the command that takes a folder of photos in |
-//! | [`album`] | what the app does; no HTTP, no SQL, no AWS |
+//! | [`accounts`] | what the app does about people: sign in, sessions, limits; no HTTP, no SQL, no AWS |
+//! | [`album`] | what the app does about photos; no HTTP, no SQL, no AWS |
 //! | [`catalog`] | all SQL, one text for MySQL and SQLite |
-//! | [`store`], [`labeler`], [`events`] | the seams: traits with their variants beside them |
+//! | [`store`], [`labeler`], [`events`], [`identity`] | the seams: traits with their variants beside them |
 //! | [`darkroom`] | the bounded pool of threads on which pictures are developed |
 //! | [`imaging`] | upload bytes to checked, upright, bounded renditions; pure |
+//! | [`archive`] | the format of the archive in which people take their photos along; pure |
 //! | [`error`] | what can go wrong for a visitor, and its status |
 //! | [`photo`] | the words of the domain; pure |
 
+pub mod accounts;
 pub mod album;
 pub mod app;
+pub mod archive;
 pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod darkroom;
 pub mod error;
 pub mod events;
+pub mod identity;
 pub mod imaging;
 pub mod import;
 pub mod labeler;

@@ -2,39 +2,47 @@
 //!
 //! The same URL answers a person with HTML and a program that sends `Accept: application/json` with JSON.
 
-use std::{future::Ready, panic::AssertUnwindSafe, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use actix_web::{
-    FromRequest, Handler, HttpRequest, HttpResponse,
-    dev::Payload,
+    Handler, HttpRequest, HttpResponse,
     http::header::{self, Accept, Header, HeaderValue},
     web,
 };
 use askama::Template;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio_util::sync::CancellationToken;
+use unicode_segmentation::UnicodeSegmentation as _;
 
-use crate::{
-    album::Album,
-    error::Error,
-    photo::{Malformed, Owner},
-};
+use crate::{accounts::Accounts, album::Album, error::Error, identity::Person, photo::Malformed};
 
+pub mod account;
 pub mod assets;
+pub mod form;
 pub mod gallery;
 pub mod health;
 pub mod json;
 pub mod labels;
 pub mod media;
+pub mod next;
 pub mod photo;
 pub mod problem;
+pub mod reset;
+pub mod sign_in;
+pub mod sign_up;
 pub mod upload;
+pub mod visitor;
+
+pub use next::Next;
+pub use visitor::{Cookies, Guest, Visitor};
 
 /// Who may ask for a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Anyone, without being known: nothing of any owner is behind it.
     Anyone,
+    /// Anyone, signed in or not, where there are accounts: the pages on which people come to be known.
+    Guest,
     /// A visitor, who gets at their own photos only.
     Visitor,
     /// The bearer of a signed link.
@@ -75,6 +83,22 @@ table! {
     "/favicon.ico"              { GET Anyone assets::favicon }
     "/static/{name}"            { GET Anyone assets::serve }
     "/media/{path:.*}"          { GET Link media::serve }
+    "/signup"                   { GET Guest sign_up::show, POST Guest sign_up::make }
+    "/confirm"                  { GET Guest sign_up::ask_code, POST Guest sign_up::confirm }
+    "/confirm/resend"           { GET Guest sign_up::back, POST Guest sign_up::resend }
+    "/login"                    { GET Guest sign_in::show, POST Guest sign_in::enter }
+    "/login/challenge"          { GET Guest sign_in::challenge::show, POST Guest sign_in::challenge::answer }
+    "/callback"                 { GET Guest sign_in::hosted::arrive }
+    "/logout"                   { GET Guest sign_in::leaving::show, POST Guest sign_in::leaving::leave }
+    "/forgot"                   { GET Guest reset::ask_name, POST Guest reset::send }
+    "/reset"                    { GET Guest reset::ask_code, POST Guest reset::set }
+    "/account"                  { GET Visitor account::show }
+    "/account/nickname"         { GET Visitor account::back, POST Visitor account::rename }
+    "/account/password"         { GET Visitor account::back, POST Visitor account::change_password }
+    "/account/sessions"         { GET Visitor account::back, POST Visitor account::end_session }
+    "/account/sign-out-everywhere" { GET Visitor account::back, POST Visitor account::sign_out_everywhere }
+    "/account/data"             { GET Visitor account::data::download }
+    "/account/delete"           { GET Visitor account::delete::show, POST Visitor account::delete::delete }
     "/labels"                   { GET Visitor labels::list }
     "/photos"                   { GET Visitor gallery::list, POST Visitor upload::receive }
     "/photos/{id}"              { GET Visitor photo::show }
@@ -99,29 +123,20 @@ impl<H: Handler<Args>, Args: 'static> Handler<Args> for Caught<H> {
 
 /// What the pages need; one for all threads of the server.
 pub struct Site {
+    /// The archives that are being made.
+    pub archives: account::data::Archives,
     /// What the app does.
     pub album: Arc<Album>,
+    /// What the app does about people.
+    pub accounts: Arc<Accounts>,
+    /// How cookies are written.
+    pub cookies: Cookies,
+    /// Whether an address is a proxy's whose `X-Forwarded-For` is to be believed.
+    pub trusts: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// What uploads are held to.
     pub uploads: upload::Bounds,
     /// Cancelled when this instance is about to stop.
     pub draining: CancellationToken,
-}
-
-/// The one who asks. A handler that takes a visitor is private: it reaches this owner's photos only.
-#[derive(Clone, Debug)]
-pub struct Visitor {
-    /// Whose photos these are.
-    pub owner: Owner,
-}
-
-impl FromRequest for Visitor {
-    type Error = Error;
-    type Future = Ready<Result<Self, Error>>;
-
-    /// Without accounts every visitor is the one owner `anonymous`.
-    fn from_request(_request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        std::future::ready(Ok(Self { owner: Owner::anonymous() }))
-    }
 }
 
 /// What the frame around every page shows.
@@ -131,13 +146,66 @@ pub struct Frame {
     pub q: String,
     /// How many photos the visitor has; `None` where that is not known (error pages).
     pub photos: Option<u64>,
+    /// What every form carries in its field `token`.
+    pub token: String,
+    /// Whose page it is.
+    pub seen_by: SeenBy,
+}
+
+/// Who looks at a page, as far as its frame shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SeenBy {
+    /// Somebody who is not known: there is nothing to search or to add to.
+    #[default]
+    Nobody,
+    /// Anybody, in a gallery without accounts.
+    Anybody,
+    /// Somebody signed in.
+    Person {
+        /// What they are called: nickname, else e-mail address.
+        name: String,
+        /// Their e-mail address, where it is not the name.
+        email: Option<String>,
+    },
 }
 
 impl Frame {
     /// The frame for a visitor.
     async fn of(site: &Site, visitor: &Visitor) -> Result<Self, Error> {
-        let totals = site.album.totals(&visitor.owner).await?;
-        Ok(Self { q: String::new(), photos: Some(totals.photos) })
+        Ok(Self::counting(visitor, site.album.totals(&visitor.owner).await?.photos))
+    }
+
+    /// The frame for a visitor who has so many photos.
+    fn counting(visitor: &Visitor, photos: u64) -> Self {
+        Self { photos: Some(photos), ..Self::plain(visitor) }
+    }
+
+    /// The frame for a visitor without what the catalog would have to be asked for.
+    fn plain(visitor: &Visitor) -> Self {
+        let seen_by = visitor.session.as_ref().map_or(SeenBy::Anybody, |session| {
+            let Person { nickname, email, .. } = &session.person;
+            let name = nickname.as_ref().or(email.as_ref()).cloned().unwrap_or_else(|| "You".to_owned());
+            SeenBy::Person { email: email.clone().filter(|email| *email != name), name }
+        });
+        Self { q: String::new(), photos: None, token: visitor.token.clone(), seen_by }
+    }
+
+    /// Whether the visitor has a gallery to search and to add to.
+    fn is_known(&self) -> bool {
+        self.seen_by != SeenBy::Nobody
+    }
+}
+
+impl SeenBy {
+    /// An e-mail address in pieces between which a line may end.
+    fn pieces(email: &str) -> impl Iterator<Item = &str> {
+        email.split_inclusive(['@', '.'])
+    }
+
+    /// The letter that stands for a person.
+    fn initial(name: &str) -> String {
+        let letter = name.graphemes(true).find(|g| g.chars().any(char::is_alphanumeric)).unwrap_or("?");
+        letter.to_uppercase()
     }
 }
 

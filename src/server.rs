@@ -6,22 +6,24 @@ use actix_web::{
     App, HttpMessage, HttpServer,
     body::MessageBody,
     dev::{ServerHandle, ServiceRequest, ServiceResponse},
-    http::{
-        Method,
-        header::{self, HeaderMap, HeaderName, HeaderValue},
-    },
+    http::header::{self, HeaderName, HeaderValue},
     middleware::{Compress, Next, from_fn},
     web,
 };
+use tracing::Instrument as _;
 use url::Url;
 
+use self::forgery::Source;
 use crate::{
     error::{Error, Kind},
     pages::{
         self, Site,
         problem::{self, RequestId},
+        visitor::NewDevice,
     },
 };
+
+mod forgery;
 
 /// How the server runs.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Options {
     pub base_url: Option<Url>,
     /// Where linked pictures come from when not from here: the bucket's origin.
     pub pictures_from: Option<String>,
+    /// Where people sign in when not here: the origin of the provider's own pages. Forms may lead there.
+    pub sign_in_at: Option<String>,
 }
 
 /// How long a client may take for a request's headers.
@@ -95,10 +99,11 @@ struct Guard {
 
 impl Guard {
     fn new(options: &Options, loopback: bool) -> Self {
-        let pictures = options.pictures_from.as_deref().map(|origin| format!(" {origin}")).unwrap_or_default();
+        let beside = |origin: &Option<String>| origin.as_deref().map(|origin| format!(" {origin}")).unwrap_or_default();
+        let (pictures, sign_in) = (beside(&options.pictures_from), beside(&options.sign_in_at));
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:{pictures}; connect-src 'self'; \
-             manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+             manifest-src 'self'; form-action 'self'{sign_in}; base-uri 'none'; frame-ancestors 'none'"
         );
         let mut headers = vec![
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -124,13 +129,29 @@ impl Guard {
         next: Next<B>,
     ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
         let id = uuid::Uuid::now_v7().simple().to_string();
+        let span = tracing::info_span!("request", id);
+        self.answer(id, request, next).instrument(span).await
+    }
+
+    async fn answer<B: MessageBody + 'static>(
+        &self,
+        id: String,
+        mut request: ServiceRequest,
+        next: Next<B>,
+    ) -> Result<ServiceResponse<impl MessageBody + use<B>>, actix_web::Error> {
         request.extensions_mut().insert(RequestId(id.clone()));
-        let refused = self.refuses(request.method(), request.path(), request.headers());
-        if let Some(error) = refused {
+        if let Err(error) = self.check(&mut request).await {
             request.extensions_mut().insert(error);
         }
         let mut response = next.call(request).await?;
+        let device = response.request().extensions_mut().remove::<NewDevice>();
         let answered = response.headers_mut();
+        if let Some(NewDevice(cookie)) = device
+            && answered.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+            && let Ok(cookie) = HeaderValue::from_str(&cookie)
+        {
+            answered.append(header::SET_COOKIE, cookie);
+        }
         for (name, value) in &self.headers {
             if !answered.contains_key(name) {
                 answered.insert(name.clone(), value.clone());
@@ -142,27 +163,20 @@ impl Guard {
         Ok(response)
     }
 
-    /// Why a request must not reach its page: it came by a foreign name, or from a foreign site.
-    fn refuses(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Error> {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = text(&header::HOST).unwrap_or_default();
-        if path != "/ping" && !self.knows(host) {
-            return Some(Error::refused(
+    /// Whether a request may reach its page: it came by a name of this gallery's, and from no other site.
+    async fn check(&self, request: &mut ServiceRequest) -> Result<(), Error> {
+        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if request.path() != "/ping" && !self.knows(host) {
+            return Err(Error::refused(
                 Kind::Misdirected,
                 "This gallery is not known under that name. Its operator can set it as server.base_url.",
             ));
         }
-        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            return None;
+        match self.source(request.method(), host, request.headers()) {
+            Source::Own => Ok(()),
+            Source::Foreign => Err(forgery::foreign()),
+            Source::Untold => forgery::check_token(request).await,
         }
-        let fetch_site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or_default());
-        let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or_default());
-        let same = match (fetch_site, origin) {
-            (Some(site), _) => matches!(site, "same-origin" | "none"),
-            (None, Some(origin)) => self.is_own(origin, host),
-            (None, None) => true,
-        };
-        (!same).then(|| Error::refused(Kind::Forbidden, "This request came from another site and was not carried out."))
     }
 
     /// On a loopback address, where any page in a browser could reach the gallery under a name of its own, only names of this

@@ -21,6 +21,7 @@ pub use network::Network;
 pub use origin::Origin;
 pub use secret::Secret;
 
+mod conflict;
 mod course;
 mod force;
 mod kind;
@@ -61,9 +62,10 @@ static LABELER: Setting = Setting {
 
 static IDENTITY: Setting = Setting {
     name: "identity",
-    kind: Kind::Word(&["none"]),
-    about: "Who may sign in: `none`, every visitor is the one owner of all photos.",
-    presence: Presence::Or(|| "none".into()),
+    kind: Kind::Word(&["local", "cognito", "none"]),
+    about: "Who may sign in: `local` (accounts of the gallery's own, in the catalog), `cognito` (an Amazon Cognito user pool) or `none` \
+            (nobody: every visitor is the one owner of all photos).",
+    presence: Presence::Or(|| "local".into()),
 };
 
 /// The back ends, each chosen by its word or by naming one of its settings.
@@ -142,6 +144,10 @@ impl Settings {
             Builtin::ROWS,
             Rekognition::ROWS,
             from_ref(&IDENTITY),
+            Local::ROWS,
+            Cognito::ROWS,
+            WithoutAccounts::ROWS,
+            Session::ROWS,
             Links::ROWS,
             Aws::ROWS,
             Log::ROWS,
@@ -177,6 +183,8 @@ section! {
         labeler: Labeler;
         /// Who may sign in.
         identity: Identity;
+        /// How long people stay signed in.
+        session: Session;
         /// Links to photos.
         links: Links;
         /// How AWS is reached.
@@ -189,8 +197,8 @@ section! {
 section! {
     /// The web server.
     Server in "server." {
-        /// The IP address to listen on. While there are no accounts only this machine is let in; `0.0.0.0` (everybody who can reach
-        /// it) is the default where `PHOTOS_BUCKET` or `DATABASE_HOST` of the course is in force, so that a load balancer can.
+        /// The IP address to listen on; `127.0.0.1` lets only this machine in. `0.0.0.0` (everybody who can reach it) is the default where
+        /// `PHOTOS_BUCKET`, `DATABASE_HOST` or `COGNITO_POOL_ID` of the course is in force, so that a load balancer can.
         bind: IpAddr, Kind::Address, or("127.0.0.1");
         /// The port to listen on; 0 takes any free one.
         port: u16, Kind::Whole(0, 65_535), or(5000);
@@ -209,10 +217,8 @@ section! {
         /// Bytes a second that an upload must send on average; 0 sets no limit.
         body_min_bytes_per_second: u64, Kind::Whole(0, 1_000_000_000), or(1024);
         /// Proxies and load balancers whose `X-Forwarded-For` is to be believed, as IP addresses or networks: `["10.1.0.0/16"]`.
-        /// Has no effect yet: nothing asks for a visitor's address.
+        /// Tries to sign in are counted by the visitor's address: behind a load balancer that is not listed all visitors share one.
         trusted_proxies: Vec<Network>, Kind::Networks, or(Vec::<String>::new());
-        /// The secret from which signing keys are derived, the same for all instances; without it one is made and kept in `<data>/secret`.
-        secret: Option<SecretString>, Kind::Secret, optional;
     }
 }
 
@@ -349,11 +355,119 @@ section! {
 }
 
 /// Who may sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
+    /// People with accounts in the catalog.
+    Local(Local),
+    /// People of an Amazon Cognito user pool.
+    Cognito(Cognito),
     /// Nobody: every visitor is the one owner of all photos.
+    None(WithoutAccounts),
+}
+
+section! {
+    /// Accounts of the gallery's own.
+    Local in "identity.local." {
+        /// Whether people make accounts themselves: `open`, or `closed`, when only the operator does (`photo-gallery account add`). The
+        /// very first account can always be made.
+        sign_up: SignUp, Kind::Word(&["open", "closed"]), or("open");
+        /// The mail server that sends codes, to confirm new accounts and to set forgotten passwords anew. Without one new accounts can be used
+        /// at once, and the operator sets forgotten passwords anew (`photo-gallery account reset`).
+        smtp_host: Option<String>, Kind::Host, optional;
+        /// The mail server's port; unset: 465, 587 or 25, as `smtp_tls` has it.
+        smtp_port: Option<u16>, Kind::Whole(1, 65_535), optional;
+        /// Whether the connection to the mail server is encrypted: `required` (from its beginning), `starttls` (from that command on) or `none`
+        /// (only to a server without password, or on this machine).
+        smtp_tls: SmtpTls, Kind::Word(&["required", "starttls", "none"]), or("starttls");
+        /// The name to sign in to the mail server with, when it wants one.
+        smtp_user: Option<String>, Kind::Name, optional;
+        /// The password to sign in to the mail server with.
+        smtp_password: Option<SecretString>, Kind::Secret, optional;
+        /// Who mails come from, like `Photos <photos@example.org>`; needed with `smtp_host`.
+        mail_from: Option<String>, Kind::Name, optional;
+    }
+}
+
+/// Whether the connection to the mail server is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpTls {
+    /// From its beginning.
+    Required,
+    /// From the command STARTTLS on.
+    StartTls,
+    /// Never.
     None,
+}
+
+/// Whether people make accounts themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// Yes.
+    Open,
+    /// Only the operator does.
+    Closed,
+}
+
+section! {
+    /// An Amazon Cognito user pool.
+    Cognito in "identity.cognito." {
+        /// The user pool's id, like `us-west-2_AbCdEfGhI`.
+        pool_id: String, Kind::Pool, required;
+        /// The id of the pool's app client.
+        client_id: String, Kind::Name, required;
+        /// The app client's secret, when it has one.
+        client_secret: Option<SecretString>, Kind::Secret, optional;
+        /// The domain of the pool's own pages, like `photos.auth.us-west-2.amazoncognito.com`: sign-in then happens there. Its app client
+        /// must list `<base_url>/callback` and, for signing out, `<base_url>/`.
+        domain: Option<String>, Kind::Domain, optional;
+        /// The scopes to ask for on the pool's own pages, with blanks between; unset: all that the app client may have. `openid` must be
+        /// among them, and `aws.cognito.signin.user.admin` for people to rename and delete their accounts.
+        scopes: Option<String>, Kind::Name, optional;
+        /// How passwords reach the pool from our own pages: `user_password` (over TLS) or `user_srp` (Secure Remote Password, for clients
+        /// that allow only that).
+        flow: Flow, Kind::Word(&["user_password", "user_srp"]), or("user_password");
+        /// The region to ask, when it is not the one in the pool's id.
+        region: Option<String>, Kind::Region, optional;
+        /// The URL of the server that speaks Cognito's protocol, when it is not `aws.endpoint`.
+        endpoint: Option<String>, Kind::Endpoint, optional;
+    }
+}
+
+/// How passwords reach a Cognito pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flow {
+    /// As they are, over TLS.
+    UserPassword,
+    /// By the Secure Remote Password protocol.
+    UserSrp,
+}
+
+section! {
+    /// A gallery without accounts.
+    WithoutAccounts in "identity.none." {
+        /// Whether a gallery without accounts may listen on an address that other machines reach: everybody who does can see, add
+        /// and delete photos.
+        public: bool, Kind::Flag, or(false);
+    }
+}
+
+section! {
+    /// How long people stay signed in.
+    Session in "session." {
+        /// The secret from which signing and sealing keys are derived, the same for all instances; without it one is made and kept in
+        /// `<data>/secret`.
+        secret: Option<SecretString>, Kind::Secret, optional;
+        /// Days without a request after which somebody is signed out.
+        idle_days: u64, Kind::Whole(1, 400), or(14);
+        /// Days after which somebody is signed out in any case.
+        absolute_days: u64, Kind::Whole(1, 400), or(90);
+        /// Minutes between two questions to Cognito about somebody signed in: so long a disabled user stays in, and longer while Cognito cannot be asked.
+        renew_minutes: u64, Kind::Whole(1, 1440), or(15);
+    }
 }
 
 section! {
@@ -367,8 +481,8 @@ section! {
 section! {
     /// How AWS is reached.
     Aws in "aws." {
-        /// The region; unset: what the AWS profile or the instance says; `us-west-2` where `PHOTOS_BUCKET` or `DATABASE_HOST` of the
-        /// course is in force.
+        /// The region; unset: what the AWS profile or the instance says; `us-west-2` where `PHOTOS_BUCKET`, `DATABASE_HOST` or
+        /// `COGNITO_POOL_ID` of the course is in force.
         region: Option<String>, Kind::Region, optional;
         /// The URL of a server that stands in for AWS.
         endpoint: Option<String>, Kind::Endpoint, optional;

@@ -11,13 +11,19 @@ use anyhow::Context as _;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
+    filter::filter_fn,
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter,
         format::{self, Writer},
         time::{FormatTime as _, SystemTime},
     },
+    layer::SubscriberExt as _,
     registry::LookupSpan,
 };
+
+/// Parts that speak to services outside, and say at `debug` and `trace` what they send and are sent: signatures, tokens, what people typed.
+/// However the filter is set, they are heard from `info` on.
+const CONFIDANTS: [&str; 3] = ["aws_", "h2", "hyper"];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +59,14 @@ where
 {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("`{filter}` is not a filter of log events"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    let discreet = filter_fn(|metadata| {
+        *metadata.level() <= Level::INFO || !CONFIDANTS.iter().any(|part| metadata.target().starts_with(part))
+    });
     Ok(match format {
-        Format::Text { coloured } => Box::new(lines.event_format(Text { coloured }).finish()),
+        Format::Text { coloured } => Box::new(lines.event_format(Text { coloured }).finish().with(discreet)),
         Format::Json => {
             let json = format::json().flatten_event(true).with_current_span(false).with_span_list(true);
-            Box::new(lines.json().event_format(Json(json)).finish())
+            Box::new(lines.json().event_format(Json(json)).finish().with(discreet))
         }
     })
 }

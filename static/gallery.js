@@ -9,7 +9,7 @@ let loading = false;
 
 async function page(url) {
   const answer = await fetch(url, { headers: { Accept: "text/html" } });
-  if (!answer.ok) throw new Error(answer.statusText);
+  if (!answer.ok || answer.redirected) throw new Error(answer.statusText); // A redirect leads to sign in.
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 

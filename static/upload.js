@@ -12,6 +12,7 @@ const queue = [];
 let panel = null;
 let batch = 0; // counts what follows; a new one begins when files come after all others are done
 let [active, total, done, kept, failed, told] = [0, 0, 0, 0, 0, 0];
+const away = new Set(); // what waits for one to sign in again
 
 function element(name, text, attributes = {}) {
   const made = Object.assign(document.createElement(name), attributes);
@@ -33,7 +34,11 @@ function open() {
     else panel.hidden = true;
   });
   header.append(element("h2"), close);
-  panel.append(header, Object.assign(element("progress"), { ariaLabel: "All uploads" }), element("ul"));
+  const notice = element("p", "You have been signed out. ", { className: "away", hidden: true });
+  const again = element("button", "Try all again", { type: "button" });
+  again.addEventListener("click", () => [...away].reverse().forEach(anew));
+  notice.append(element("a", "Sign in in a new tab", { href: "/login", target: "_blank" }), ", then ", again);
+  panel.append(header, Object.assign(element("progress"), { ariaLabel: "All uploads" }), notice, element("ul"));
   document.body.append(panel);
 }
 
@@ -44,7 +49,9 @@ function count() {
   bar.max = total;
   bar.value = done;
   bar.hidden = !running;
+  panel.querySelector(".away").hidden = !away.size;
   const title = running ? `Uploading ${(done + 1).toLocaleString("en")} of ${files(total)}`
+    : away.size ? `${files(away.size)} waiting for you to sign in`
     : failed ? `${files(kept)} here, ${failed.toLocaleString("en")} refused` : `${files(kept)} here`;
   panel.querySelector("h2").textContent = title;
   if (!running || done - told >= 10) {
@@ -108,6 +115,7 @@ function send(job) {
   });
   request.addEventListener("load", () => {
     if ([429, 502, 503, 504].includes(request.status)) return again(job, request);
+    if (request.status === 401) return signedOut(job);
     const result = request.response?.results?.[0];
     if (result?.photo) end(job, "", result);
     else end(job, (result?.problem ?? request.response)?.detail ?? `The gallery answered with status ${request.status} and no reason.`);
@@ -117,6 +125,22 @@ function send(job) {
   request.addEventListener("loadend", () => clearTimeout(silence));
   heard();
   request.send(body);
+}
+
+// The session has ended meanwhile: files wait here while one signs in beside, and can then all be tried again.
+function signedOut(job) {
+  away.add(job);
+  end(job, "Waits for you to sign in.");
+}
+
+function anew(job) {
+  job.tries = 0;
+  if (job.batch === batch) [failed, done] = [failed - 1, done - 1];
+  else [job.batch, total] = [batch, total + 1];
+  away.delete(job);
+  queue.unshift(job);
+  if (active < AT_ONCE) next();
+  count();
 }
 
 // Waits as long as the server asks, else twice as long each time with some chance in it, so that not all come at once.
@@ -140,14 +164,7 @@ function end(job, problem, result, retry) {
     job.row.append(element("p", problem, { className: "refused" }));
     if (retry) {
       const button = element("button", "Try again", { type: "button" });
-      button.addEventListener("click", () => {
-        job.tries = 0;
-        if (job.batch === batch) [failed, done] = [failed - 1, done - 1];
-        else [job.batch, total] = [batch, total + 1];
-        queue.unshift(job);
-        if (active < AT_ONCE) next();
-        count();
-      });
+      button.addEventListener("click", () => anew(job));
       job.row.append(button);
     }
     panel.querySelector("ul").prepend(job.row);

@@ -181,7 +181,7 @@ impl Finisher {
 fn trouble(error: Error) -> Trouble {
     match error {
         Error::Refused(refusal) => Trouble::Never(refusal.detail),
-        Error::NotFound => Trouble::Never(Error::NotFound.to_string()),
+        Error::NotFound | Error::SignIn => Trouble::Never(Error::NotFound.to_string()),
         Error::Unavailable { retry_after, cause } => Trouble::NotNow { retry_after: Some(retry_after), cause },
         Error::Full(cause) | Error::Internal(cause) => Trouble::NotNow { retry_after: None, cause },
     }

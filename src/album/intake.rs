@@ -59,6 +59,12 @@ impl Intake {
             max_bytes: self.max_bytes,
         })
     }
+
+    /// A temporary file without a name, gone with its handle.
+    pub(super) fn scratch(&self) -> Result<tokio::fs::File, Error> {
+        let made = tempfile::tempfile_in(self.folder.path()).context("making a temporary file");
+        made.map(tokio::fs::File::from_std).map_err(Error::outside)
+    }
 }
 
 const LOCK: &str = "lock";

@@ -5,14 +5,18 @@ use std::time::Duration;
 use anyhow::ensure;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
-    Builder,
+    Builder, Connector,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
 
 use crate::settings::Aws;
 
 /// How often a request is sent at most.
 const TRIES: u32 = 3;
+/// Who does TLS.
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
 /// The SDK's configuration for one service, whose own region and endpoint win over those for all. Without a region the SDK looks in its
 /// usual places; that none of them says one is an error.
@@ -23,7 +27,7 @@ pub(super) async fn config(aws: &Aws, region: Option<&str>, endpoint: Option<&st
         .operation_timeout(Duration::from_secs(aws.operation_timeout_seconds))
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https())
+        .http_client(Builder::new().tls_provider(TLS).build_https())
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES));
     if let Some(region) = region.or(aws.region.as_deref()) {
@@ -35,4 +39,23 @@ pub(super) async fn config(aws: &Aws, region: Option<&str>, endpoint: Option<&st
     let config = loader.load().await;
     ensure!(config.region().is_some(), "no AWS region is set; set `aws.region` or AWS_REGION");
     Ok(config)
+}
+
+/// What plain HTTP is asked with: the same as for AWS.
+pub(super) fn connector(aws: &Aws) -> SharedHttpConnector {
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(Duration::from_secs(aws.connect_timeout_seconds))
+        .read_timeout(Duration::from_secs(aws.attempt_timeout_seconds))
+        .build();
+    SharedHttpConnector::new(Connector::builder().tls_provider(TLS).connector_settings(settings).build())
+}
+
+/// Shorter times for calls that a person waits for at a form: one try ends while there is time for a second one.
+pub(super) fn quick(aws: &Aws) -> TimeoutConfig {
+    let least = |set: u64, most: u64| Duration::from_millis((set * 1000).min(most));
+    TimeoutConfig::builder()
+        .connect_timeout(least(aws.connect_timeout_seconds, 2000))
+        .operation_attempt_timeout(least(aws.attempt_timeout_seconds, 3000))
+        .operation_timeout(least(aws.operation_timeout_seconds, 4000))
+        .build()
 }

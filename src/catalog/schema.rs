@@ -19,6 +19,10 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         ("photo term", include_str!("../../migrations/0003_photo_term.sql")),
         ("totals", include_str!("../../migrations/0004_totals.sql")),
         ("discarded object", include_str!("../../migrations/0005_discarded_object.sql")),
+        ("account", include_str!("../../migrations/0006_account.sql")),
+        ("session", include_str!("../../migrations/0007_session.sql")),
+        ("rate limit", include_str!("../../migrations/0008_rate_limit.sql")),
+        ("departing", include_str!("../../migrations/0009_departing.sql")),
     ];
     let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)

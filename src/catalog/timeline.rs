@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{
     Catalog, Session, adoption,
     row::{PhotoRow, columns},
-    terms, totals, work,
+    session, terms, totals, work,
 };
 use crate::photo::{Instance, Label, Owner, Photo, PhotoId, Sha256, Term, TimelineKey};
 
@@ -95,7 +95,7 @@ pub struct Walk {
 }
 
 /// The statements behind every page and every worker's question; tests ask both engines to explain them.
-pub const WALKS: [Walk; 12] = [
+pub const WALKS: [Walk; 14] = [
     Walk { name: "newest", text: NEWEST },
     Walk { name: "under terms", text: UNDER_TERMS },
     Walk { name: "count under term", text: COUNT_UNDER_TERM },
@@ -108,6 +108,8 @@ pub const WALKS: [Walk; 12] = [
     Walk { name: "foreign rows", text: adoption::FOREIGN_ROWS },
     Walk { name: "label totals", text: totals::LABEL_TOTALS },
     Walk { name: "unfinished", text: work::UNFINISHED },
+    Walk { name: "session", text: session::BY_ID },
+    Walk { name: "sessions", text: session::BY_OWNER },
 ];
 
 #[derive(sqlx::FromRow)]

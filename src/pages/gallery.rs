@@ -6,7 +6,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Datelike, FixedOffset};
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other, sentence};
+use super::{
+    Frame, Guest, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other, sentence,
+};
 use crate::{
     album::Query,
     error::{Error, Kind},
@@ -143,9 +145,9 @@ pub fn label_url(name: &str) -> String {
     photos_url(Some(name), None, None)
 }
 
-/// The front door leads to the timeline.
-pub async fn root() -> Result<HttpResponse, Error> {
-    see_other("/photos")
+/// The front door leads to the timeline, and those who are not signed in to the page for that.
+pub async fn root(guest: Guest) -> Result<HttpResponse, Error> {
+    see_other(if guest.visitor.is_some() { "/photos" } else { "/login" })
 }
 
 /// The timeline in JSON.

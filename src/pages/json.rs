@@ -11,9 +11,17 @@ use crate::{
     photo::{Details, Label, Photo, PhotoId, Rendition, State},
 };
 
-/// A photo in JSON. Times are RFC 3339, sizes in pixels and bytes, confidences in percent.
+/// A photo in JSON: what is known of it, and where it can be had.
 #[derive(Debug, Serialize)]
 pub struct PhotoJson {
+    #[serde(flatten)]
+    facts: PhotoFacts,
+    links: Links,
+}
+
+/// What is known of a photo. Times are RFC 3339, sizes in pixels and bytes, confidences in percent.
+#[derive(Debug, Serialize)]
+pub struct PhotoFacts {
     id: PhotoId,
     state: State,
     /// Why it will not get further by itself; only with state `failed`.
@@ -35,7 +43,6 @@ pub struct PhotoJson {
     /// Base64.
     thumbhash: Option<String>,
     details: Option<Details>,
-    links: Links,
 }
 
 /// Signed links, good for the configured time.
@@ -65,15 +72,23 @@ impl PhotoJson {
     }
 
     async fn with_labels(site: &Site, photo: &Photo, labels: Vec<Label>) -> Result<Self, Error> {
-        let developed = photo.developed.as_ref();
-        let (thumb, display) = match developed {
+        let (thumb, display) = match photo.developed {
             None => (None, None),
             Some(_) => (
                 Some(site.album.link(photo, Rendition::Thumb).await?),
                 Some(site.album.link(photo, Rendition::Display).await?),
             ),
         };
-        Ok(Self {
+        let links = Links { thumb, display, original: site.album.link(photo, Rendition::Original).await? };
+        Ok(Self { facts: PhotoFacts::new(photo, labels), links })
+    }
+}
+
+impl PhotoFacts {
+    /// What is known of a photo with these labels.
+    pub fn new(photo: &Photo, labels: Vec<Label>) -> Self {
+        let developed = photo.developed.as_ref();
+        Self {
             id: photo.id,
             state: photo.state(),
             problem: photo.problem.clone(),
@@ -89,7 +104,6 @@ impl PhotoJson {
             sha256: photo.sha256.map(|sha256| sha256.to_string()),
             thumbhash: developed.map(|d| STANDARD.encode(&d.thumbhash)),
             details: developed.map(|d| d.details.clone()),
-            links: Links { thumb, display, original: site.album.link(photo, Rendition::Original).await? },
-        })
+        }
     }
 }

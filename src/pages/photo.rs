@@ -1,11 +1,11 @@
 //! `/photos/{id}`: one photo, what is in it, and what its owner can do with it.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use serde::Deserialize;
 
 use super::{
     Frame, Site, Visitor,
+    form::Fields,
     gallery::{Picture, label_url, whole},
     json::PhotoJson,
     json_with_status, page_with_status, parameter, prefers_json, see_other, sentence,
@@ -209,12 +209,6 @@ fn place(details: &Details) -> Option<String> {
     Some(format!("{:.4}° {north}, {:.4}° {east}{height}", latitude.abs(), longitude.abs()))
 }
 
-/// The field of the description's form, or the member of its JSON.
-#[derive(Deserialize)]
-struct DescriptionForm {
-    description: String,
-}
-
 /// Writes the description.
 pub async fn describe(
     request: HttpRequest,
@@ -244,37 +238,10 @@ pub async fn describe(
 }
 
 async fn description_of(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<String, Error> {
-    let bytes = site.uploads.small_body(request, body, MAX_FORM_BYTES).await?;
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let malformed = |what: &str| {
-        Error::refused(
-            Kind::Malformed,
-            format!("The {what} cannot be read: it needs one field `description` in UTF-8."),
-        )
-    };
-    let parsed = match media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/x-www-form-urlencoded" => {
-            let text = std::str::from_utf8(&bytes).map_err(|_| malformed("form"))?;
-            let mut fields = text.split('&').filter_map(|pair| pair.strip_prefix("description="));
-            let (field, again) = (fields.next().ok_or_else(|| malformed("form"))?, fields.next());
-            if again.is_some() {
-                return Err(malformed("form"));
-            }
-            let decoded = percent_encoding::percent_decode_str(&field.replace('+', " "))
-                .decode_utf8()
-                .map(std::borrow::Cow::into_owned);
-            DescriptionForm { description: decoded.map_err(|_| malformed("form"))? }
-        }
-        "application/json" => serde_json::from_slice(&bytes).map_err(|_| malformed("JSON"))?,
-        _ => {
-            return Err(Error::refused(
-                Kind::Type,
-                "A description comes as a form (application/x-www-form-urlencoded) or as JSON (application/json).",
-            ));
-        }
-    };
-    Ok(parsed.description)
+    let fields = Fields::within(MAX_FORM_BYTES, request, site, body).await?;
+    fields.get("description").map(str::to_owned).ok_or_else(|| {
+        Error::refused(Kind::Malformed, "The form cannot be read: it needs one field `description` in UTF-8.")
+    })
 }
 
 /// Deletes the photo with everything of it.

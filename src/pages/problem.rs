@@ -4,13 +4,13 @@ use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
 };
 use askama::Template;
 use serde::Serialize;
 
-use super::{Frame, code, page_with_status, prefers_json};
+use super::{Access, Frame, Guest, ROUTES, code, page_with_status, prefers_json, see_other};
 use crate::error::{Error, Kind, causes};
 
 /// The name of one request, in its answer's `X-Request-Id` and in the log.
@@ -36,6 +36,50 @@ pub struct ProblemPage {
     pub detail: String,
     /// The request's id, for asking the operator; shown for failures (5xx) only.
     pub request_id: Option<String>,
+    /// Where to go on, and what the link says.
+    pub on: (String, &'static str),
+}
+
+impl ProblemPage {
+    /// The page that tells a person of a problem, and what they can do.
+    fn new(request: &HttpRequest, problem: Problem) -> Self {
+        let frame = request.extensions().get().map_or_else(Frame::default, Frame::plain);
+        let Problem { status, detail, request_id, .. } = problem;
+        let page = |title: &str, detail: String, on: (String, &'static str)| Self {
+            title: title.to_owned(),
+            detail,
+            on,
+            status,
+            request_id,
+            frame: frame.clone(),
+        };
+        let on = match (frame.is_known(), status) {
+            (true, _) => ("/photos".to_owned(), "Show all photos"),
+            (false, 404 | 405) if !is_open(request) => ("/login".to_owned(), "Sign in"),
+            _ => ("/".to_owned(), "Go to the gallery"),
+        };
+        match status {
+            401 => {
+                let form = super::Next::new(page_of_form(request.path()));
+                let detail = "Nothing was changed. Sign in and do it again.".to_owned();
+                page("You have been signed out", detail, (form.after("/login"), "Sign in"))
+            }
+            404 | 405 => page("Nothing here", detail, on),
+            _ => page(problem.title, detail, on),
+        }
+    }
+}
+
+/// The page on which a form stands that is sent to `path`.
+fn page_of_form(path: &str) -> &str {
+    path.rsplit_once('/').map(|(page, _)| page).filter(|page| !page.is_empty()).unwrap_or(path)
+}
+
+/// Whether somebody who is signed in is not known as such at this address.
+fn is_open(request: &HttpRequest) -> bool {
+    let pattern = request.match_pattern();
+    let mut routes = ROUTES.iter().filter(|route| Some(route.path) == pattern.as_deref());
+    routes.any(|route| matches!(route.access, Access::Anyone | Access::Link))
 }
 
 /// A refusal or a failure as problem details.
@@ -66,6 +110,22 @@ impl Problem {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+
+    /// The answer to a program.
+    pub(super) fn answer(&self) -> HttpResponse {
+        HttpResponse::build(code(self.status))
+            .content_type("application/problem+json")
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::VARY, "Accept, Cookie"))
+            .body(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// Writes a failure to the log.
+pub(super) fn log_failure(request: &HttpRequest, error: &Error) {
+    let cause = std::error::Error::source(error).map_or_else(String::new, causes);
+    let request_id = request_id(request);
+    tracing::error!(status = error.status(), path = request.path(), request_id, cause, "a request failed");
 }
 
 impl From<&Error> for Problem {
@@ -98,12 +158,12 @@ impl ResponseError for Error {
 }
 
 /// Answers an address that is not in the table.
-pub async fn not_found() -> Result<HttpResponse, Error> {
+pub async fn not_found(_: Result<Guest, Error>) -> Result<HttpResponse, Error> {
     Err(Error::NotFound)
 }
 
 /// Answers a known address asked in the wrong way.
-pub async fn method_not_allowed() -> Result<HttpResponse, Error> {
+pub async fn method_not_allowed(_: Result<Guest, Error>) -> Result<HttpResponse, Error> {
     Err(Error::refused(Kind::Method, "This address does not take requests of this kind."))
 }
 
@@ -124,6 +184,12 @@ pub async fn dress(
         return Ok(answer);
     }
     let http = answer.request();
+    if status == StatusCode::UNAUTHORIZED && matches!(*http.method(), Method::GET | Method::HEAD) && !prefers_json(http)
+    {
+        let asked = http.uri().path_and_query().map_or("/", |asked| asked.as_str());
+        let sent = see_other(&super::Next::new(asked).after("/login"))?;
+        return Ok(ServiceResponse::new(http.clone(), sent));
+    }
     let request_id = request_id(http);
     let error = answer.response().error().and_then(|error| error.as_error::<Error>());
     let mut problem = error.map_or_else(|| Problem::new(status.as_u16(), sentence(status)), Problem::from);
@@ -133,18 +199,10 @@ pub async fn dress(
         problem.request_id = request_id;
     }
     let dressed = if prefers_json(http) {
-        HttpResponse::build(status)
-            .content_type("application/problem+json")
-            .body(serde_json::to_string(&problem).unwrap_or_default())
+        problem.answer()
     } else {
-        let page = ProblemPage {
-            frame: Frame::default(),
-            status: problem.status,
-            title: problem.title.to_owned(),
-            detail: problem.detail,
-            request_id: problem.request_id,
-        };
-        page_with_status(&page, problem.status).unwrap_or_else(|_| HttpResponse::build(status).finish())
+        let page = ProblemPage::new(http, problem);
+        page_with_status(&page, page.status).unwrap_or_else(|_| HttpResponse::build(status).finish())
     };
     Ok(answer.map_body(|head, _| {
         for (name, value) in dressed.headers() {

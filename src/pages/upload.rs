@@ -8,7 +8,7 @@ use std::{
 
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage as _, HttpRequest, HttpResponse,
     error::PayloadError,
     http::header,
     web::{self, Bytes},
@@ -24,6 +24,7 @@ use super::{
     json_with_status, page_with_status, prefers_json,
     problem::{Problem, request_id},
     see_other, sentence,
+    visitor::{Name, knows_token, tokenless},
 };
 use crate::{
     album::{Received, Upload},
@@ -73,6 +74,13 @@ pub struct Bounds {
     pub min_bytes_per_second: u64,
 }
 
+/// Where uploads go.
+pub const PATH: &str = "/photos";
+
+/// Stands among the extensions of an upload that does not tell where it comes from: its form must carry the token before any file.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenWanted;
+
 /// How many photos of one request are kept at once.
 const AT_ONCE: usize = 4;
 /// How many parts beside files a form may have.
@@ -100,7 +108,7 @@ impl Bounds {
     }
 
     /// The whole body of a small form, of at most `limit` bytes.
-    pub(super) async fn small_body(
+    pub(crate) async fn small_body(
         &self,
         request: &HttpRequest,
         body: web::Payload,
@@ -180,6 +188,7 @@ pub async fn receive(
     body: web::Payload,
 ) -> Result<HttpResponse, Error> {
     let (sent, description) = read(&request, &site, body).await?;
+    still_signed_in(&request, &site, &visitor).await?;
     let description: Description = description
         .parse()
         .map_err(|malformed: crate::photo::Malformed| Error::refused(Kind::Content, sentence(malformed)))?;
@@ -213,6 +222,14 @@ pub async fn receive(
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(wait.as_secs().max(1)));
     }
     Ok(response)
+}
+
+/// A body may come for hours: whoever has signed out meanwhile, or deleted their account, keeps nothing.
+async fn still_signed_in(request: &HttpRequest, site: &Site, visitor: &Visitor) -> Result<(), Error> {
+    let Some(session) = &visitor.session else { return Ok(()) };
+    let cookie = site.cookies.read(request, Name::Session).unwrap_or_default();
+    let now = site.accounts.session(&cookie).await?;
+    if now.is_some_and(|now| now.handle == session.handle) { Ok(()) } else { Err(Error::SignIn) }
 }
 
 /// The status of one file.
@@ -299,6 +316,7 @@ async fn read(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<
     }
     let mut form = Multipart::new(request.headers(), bounds.paced(body));
     let (mut sent, mut description, mut others) = (Vec::new(), None, 0);
+    let mut proven = request.extensions().get::<TokenWanted>().is_none();
     let mut left = bounds.max_request_bytes;
     while let Some(part) = form.next().await {
         let mut part = part.map_err(unreadable)?;
@@ -313,6 +331,9 @@ async fn read(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<
             (name, file)
         };
         if field == "photo" {
+            if !proven {
+                return Err(tokenless());
+            }
             let name = FileName::new(file_name.as_deref().unwrap_or_default());
             if sent.len() >= bounds.max_files {
                 return Err(Error::refused(
@@ -336,9 +357,13 @@ async fn read(request: &HttpRequest, site: &Site, body: web::Payload) -> Result<
             return Err(Error::refused(Kind::TooLarge, "The form has too many fields."));
         }
         let value = small(&mut part, &mut left, bounds).await?;
+        proven |= field == "token" && str::from_utf8(&value).is_ok_and(|token| knows_token(request, site, token));
         if field == "description" && description.replace(value).is_some() {
             return Err(Error::refused(Kind::Malformed, "The form has two descriptions; it may have one."));
         }
+    }
+    if !proven {
+        return Err(tokenless());
     }
     if sent.is_empty() {
         return Err(Error::refused(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::{
-    CHOICES, Origin, Refusal, Settings, course,
+    CHOICES, Origin, Refusal, Settings, conflict, course,
     kind::{Kind, MASK},
     layer::{Given, Layer},
     section::{Presence, Setting},
@@ -159,6 +159,7 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
     }
     let settings: Settings =
         Value::Table(tree).try_into().map_err(|error: toml::de::Error| Refusal::new(error.message()))?;
+    conflict::refuse(&settings)?;
     warn(&settings, &mut notices);
     Ok(Loaded { settings, notices, lines })
 }
@@ -215,15 +216,23 @@ fn warn(settings: &Settings, notices: &mut Vec<String>) {
     use secrecy::ExposeSecret as _;
 
     let server = &settings.server;
-    if !server.bind.is_loopback() {
+    if matches!(settings.identity, super::Identity::None(_)) && !server.bind.is_loopback() {
         notices.push(format!(
             "identity is none and server.bind is {}: everybody who can reach the port can see, add and delete photos",
             server.bind
         ));
     }
-    let signs = matches!(settings.store, super::Store::Disk);
-    if signs && server.secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < 16) {
-        notices
-            .push("server.secret has fewer than 16 characters: signed links could be forged by guessing it".to_owned());
+    if matches!(settings.catalog, super::Catalog::MySql(_)) && settings.session.secret.is_none() {
+        notices.push(
+            "the catalog is MySQL and session.secret is not set, so this instance makes its own: instances that share a database need the \
+             same session.secret; set it (GALLERY__SESSION__SECRET)"
+                .to_owned(),
+        );
+    }
+    if settings.session.secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < 16) {
+        notices.push(
+            "session.secret has fewer than 16 characters: signed links and sealed cookies could be forged by guessing it"
+                .to_owned(),
+        );
     }
 }

@@ -39,6 +39,10 @@ pub(super) enum Kind {
     Bucket,
     /// An AWS region's name.
     Region,
+    /// A Cognito user pool's id.
+    Pool,
+    /// A host, or scheme, host and port, of a website.
+    Domain,
     /// A filter of log events.
     Filter,
     /// A text that is never shown.
@@ -97,6 +101,16 @@ impl Kind {
                         && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
                 }
                 Self::Region => text.len() <= 40 && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                Self::Pool => text.split_once('_').is_some_and(|(region, pool)| {
+                    let named = |part: &str, hyphen| {
+                        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || hyphen && b == b'-')
+                    };
+                    text.len() <= 55 && named(region, true) && named(pool, false)
+                }),
+                Self::Domain => {
+                    let url = if text.contains("://") { text } else { format!("https://{text}") };
+                    return Self::Origin.read_url(&url);
+                }
                 Self::Filter => tracing_subscriber::EnvFilter::try_new(&text).is_ok(),
                 Self::Secret => text != MASK,
                 Self::Name | Self::Path => true,
@@ -136,6 +150,11 @@ impl Kind {
             Self::Endpoint => "an http:// or https:// URL without user, query and fragment".to_owned(),
             Self::Bucket => "the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens".to_owned(),
             Self::Region => "the name of an AWS region, like us-west-2".to_owned(),
+            Self::Pool => "the id of a user pool, like us-west-2_AbCdEfGhI".to_owned(),
+            Self::Domain => {
+                "a host name, like photos.auth.us-west-2.amazoncognito.com, or http:// or https:// with a host and perhaps a port"
+                    .to_owned()
+            }
             Self::Filter => {
                 "a level (error, warn, info, debug, trace), or levels by module: info,photo_gallery=debug".to_owned()
             }
@@ -145,6 +164,6 @@ impl Kind {
 
     /// Whether a refused value may hold something that no log should show.
     pub(super) fn is_delicate(self) -> bool {
-        matches!(self, Self::Secret | Self::Origin | Self::Endpoint)
+        matches!(self, Self::Secret | Self::Origin | Self::Endpoint | Self::Domain)
     }
 }

@@ -42,8 +42,15 @@ fn refused(setting: &Setting, shown: &str, origin: &Origin) -> Refusal {
     Refusal::new(&format!("{name} = {shown} ({origin}) is refused: allowed is {allowed}"))
 }
 
-/// The words of a sentence that proposes the nearest of `names`, or nothing when none is near.
+/// Settings that had another name in an earlier version: (then, now).
+const RENAMED: [(&str, &str); 1] = [("server.secret", "session.secret")];
+
+/// The words of a sentence that proposes what a setting is called now, or the nearest of `names`.
 fn proposal(wrong: &str, names: impl Iterator<Item = String>) -> String {
+    let plain = wrong.strip_prefix(PREFIX).unwrap_or(wrong).replace("__", ".").to_ascii_lowercase();
+    if let Some((_, now)) = RENAMED.iter().find(|(then, _)| *then == plain) {
+        return format!(" any more; it is called {now} now");
+    }
     names
         .map(|name| (strsim::damerau_levenshtein(wrong, &name), name))
         .min()
@@ -161,9 +168,6 @@ impl Environment {
                     notices.push(format!("{name}: {counts} counts, and {other} says something else"));
                 }
             }
-        }
-        for variable in course::ACCOUNTS.into_iter().filter(|variable| set(variable).is_some()) {
-            notices.push(format!("{variable} has no effect yet: this version has no accounts (identity is none)"));
         }
 
         let mut gallery = Layer::new();

@@ -28,7 +28,7 @@ impl Settings {
     /// The secret that is set, else the one in `<data>/secret`, which is made when it is not there. All instances that share
     /// photos must share it. Fails when the file cannot be read or written, or holds too little.
     pub fn secret(&self) -> anyhow::Result<Secret> {
-        match &self.server.secret {
+        match &self.session.secret {
             Some(secret) => Ok(Secret(secret.clone())),
             None => kept(&self.data).map(Secret),
         }

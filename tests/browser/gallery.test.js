@@ -1,4 +1,5 @@
 // All browser tests, in an order: each part finds the gallery as the one before it left it, the first finds it empty.
+import "./accounts.js";
 import "./uploading.js";
 import "./browsing.js";
 import "./photo.js";
@@ -6,4 +7,5 @@ import "./keyboard.js";
 import "./without-scripts.js";
 import "./hostile.js";
 import "./many.js";
+import "./leaving.js";
 import "./access.js";

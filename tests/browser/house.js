@@ -1,4 +1,5 @@
-// What all browser tests share: the browser, pages that report what goes wrong in them, and ways to bring photos in.
+// What all browser tests share: the browser, the one who keeps the gallery, pages that report what goes wrong in them, and ways to
+// bring photos in.
 import { readFile, readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { after } from "node:test";
@@ -22,10 +23,41 @@ const browser = await chromium.launch({
 });
 after(() => browser.close());
 
-// Opens a page, lets `walk` use it, and fails when anything went wrong in it that `expected` does not match: an error in
+export const KEEPER = { email: "keeper@example.org", nickname: "Keeper", password: "correct horse battery staple" };
+
+// Sends a form as a program does, with these cookies.
+export function send(path, fields, cookie = "") {
+  const headers = { "Sec-Fetch-Site": "none", Cookie: cookie };
+  return fetch(url + path, { method: "POST", body: new URLSearchParams(fields), headers, redirect: "manual", signal: AbortSignal.timeout(WAIT) });
+}
+
+// Signs in, with an account made when it is not there; the cookies.
+export async function enter(who) {
+  assert.equal((await send("/signup", who)).status, 303);
+  const answer = await send("/login", who);
+  assert.equal(answer.status, 303);
+  return answer.headers.getSetCookie().map((cookie) => cookie.split(";")[0]).filter((cookie) => !cookie.endsWith("="));
+}
+
+let entered = null;
+export const keeper = () => (entered ??= enter(KEEPER));
+
+// Asks as the keeper.
+export async function ask(path, options = {}) {
+  const headers = { "Sec-Fetch-Site": "none", Cookie: (await keeper()).join("; "), ...options.headers };
+  return fetch(url + path, { redirect: "manual", signal: AbortSignal.timeout(WAIT), ...options, headers });
+}
+
+export const NOBODY = async () => [];
+
+// Opens a page as the keeper, or with the cookies that `as` gives, lets `walk` use it, and fails when anything went wrong in it that `expected` does not match: an error in
 // the console, a breach of the content policy, an exception, a dialog.
-export async function visit(walk, { expected, ...options } = {}) {
+export async function visit(walk, { expected, as = keeper, ...options } = {}) {
   const context = await browser.newContext({ baseURL: url, viewport: { width: 1280, height: 800 }, acceptDownloads: true, ...options });
+  await context.addCookies((await as()).map((cookie) => {
+    const [name, value] = cookie.split(/=(.*)/s);
+    return { name, value, url, httpOnly: true, sameSite: "Lax" };
+  }));
   context.setDefaultTimeout(WAIT);
   const wrong = [];
   const scripted = options.javaScriptEnabled !== false;
@@ -63,7 +95,7 @@ export async function upload(files, name = basename) {
   const one = async (file) => {
     const form = new FormData();
     form.append("photo", new Blob([await readFile(file)]), name(file));
-    const answer = await fetch(`${url}/photos`, { method: "POST", body: form, headers: { Accept: "application/json" }, signal: AbortSignal.timeout(WAIT) });
+    const answer = await ask("/photos", { method: "POST", body: form, headers: { Accept: "application/json" } });
     const { results } = await answer.json();
     assert.ok(answer.ok, JSON.stringify(results));
     return results[0].photo;
@@ -74,7 +106,7 @@ export async function upload(files, name = basename) {
 }
 
 export async function json(path) {
-  const answer = await fetch(url + path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(WAIT) });
+  const answer = await ask(path, { headers: { Accept: "application/json" } });
   return { status: answer.status, ...(await answer.json()) };
 }
 

@@ -82,6 +82,6 @@ test("a photo is deleted once that is confirmed, and is gone", async () => {
     assert.equal(await page.locator(`[data-id="${photo.id}"]`).count(), 0);
     const answer = await page.goto(`/photos/${photo.id}`);
     assert.equal(answer.status(), 404);
-    await page.getByRole("heading", { name: "Not Found" }).waitFor();
+    await page.getByRole("heading", { name: "Nothing here" }).waitFor();
   }, { expected: /404 \(Not Found\)/ });
 });

@@ -34,7 +34,7 @@ mod with_servers {
             let (width, height) = [(96, 64), (64, 96), (80, 80), (160, 48)][seed as usize % 4];
             fs::write(many.join(format!("{seed:02}.jpg")), pictures::jpeg(width, height, seed)).unwrap();
         }
-        let gallery = Process::serve(folder.path(), &[]).await;
+        let gallery = Process::start(folder.path(), &[]).await;
         let report = folder.path().join("report");
         let output = File::create(&report).unwrap();
         let mut node = Command::new("node")

@@ -1,14 +1,16 @@
 //! The catalog keeps the same promises on every engine.
 #![expect(clippy::disallowed_methods, reason = "tests look behind the catalog's back")]
 
+mod account;
 mod adoption;
-mod cases;
+pub(crate) mod cases;
 mod grants;
 mod outages;
 mod plans;
 #[path = "../../benches/seed/rows.rs"]
 mod rows;
 mod schema;
+mod takeover;
 mod text;
 mod work;
 
@@ -26,14 +28,14 @@ pub(crate) struct Bed {
 
 impl Bed {
     /// An empty SQLite file.
-    fn bare_sqlite() -> Self {
+    pub(crate) fn bare_sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let connection = Connection::Sqlite { path: folder.path().join("gallery.db") };
         let catalog = Catalog::open(&connection, PoolSize::default()).expect("a catalog");
         Self { catalog, connection, folder: Some(folder) }
     }
 
-    async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         let bed = Self::bare_sqlite();
         bed.catalog.migrate().await.expect("migrated");
         bed
@@ -59,7 +61,7 @@ impl Bed {
         bed
     }
 
-    async fn mariadb() -> Self {
+    pub(crate) async fn mariadb() -> Self {
         Self::mysql(&mariadb_place()).await
     }
 
@@ -81,7 +83,23 @@ impl Bed {
         }
     }
 
-    async fn gone(self) {
+    /// The number that a question is answered with.
+    pub(crate) async fn count(&self, question: &str) -> i64 {
+        let text = AssertSqlSafe(question.to_owned());
+        match &self.connection {
+            Connection::Sqlite { path } => {
+                let mut connection =
+                    sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.expect("connected");
+                sqlx::query_scalar(text).fetch_one(&mut connection).await.expect(question)
+            }
+            Connection::MySql { host, port, database, .. } => {
+                let mut connection = root(&format!("{host}:{port}"), Some(database)).await;
+                sqlx::query_scalar(text).fetch_one(&mut connection).await.expect(question)
+            }
+        }
+    }
+
+    pub(crate) async fn gone(self) {
         self.catalog.close().await;
         if let Connection::MySql { database, .. } = &self.connection {
             self.run(&format!("DROP DATABASE {database}")).await;
@@ -189,4 +207,18 @@ on_every_engine! {
     adoption::a_course_row_inserted_later_is_adopted,
     adoption::rows_that_cannot_be_photos_are_set_aside,
     adoption::adopting_in_parallel_adopts_once,
+    takeover::photos_change_hands_with_their_words_labels_and_counts,
+    takeover::bytes_that_the_new_owner_has_already_stay_a_second_photo,
+    takeover::several_may_take_over_while_photos_are_labelled,
+    takeover::photos_that_are_not_the_owners_stay,
+    account::of_many_first_accounts_at_once_one_is_the_first,
+    account::where_sign_up_is_closed_one_of_many_gets_in,
+    account::one_name_is_one_account,
+    account::an_account_that_was_never_confirmed_gives_way,
+    account::a_code_works_within_its_time_and_tries_only,
+    account::a_new_password_ends_all_sessions_with_it,
+    account::a_session_begins_only_with_the_password_that_holds,
+    account::no_sign_in_slips_past_a_change_of_the_password,
+    account::a_password_that_was_changed_meanwhile_stays,
+    account::rows_set_aside_go_with_their_objects_and_rows_not_looked_at_stay,
 }

@@ -43,7 +43,7 @@ mod with_servers {
         assert!(files.len() > 1000, "the corpus has {} files", files.len());
         let folder = tempfile::tempdir().unwrap();
         let mut server = Process::serve(folder.path(), &[("GALLERY__LABELER", "none")]).await;
-        let client = Client::new();
+        let client = server.client.clone();
         for seed in 0..4 {
             let (_, status, _) =
                 upload(&client, &server.url, "warm.jpg".to_owned(), pictures::jpeg(4000, 3000, seed)).await;

@@ -49,6 +49,7 @@ mod with_servers {
                 ("AWS_ACCESS_KEY_ID", "test".to_owned()),
                 ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
                 ("GALLERY__SERVER__BIND", "127.0.0.1".to_owned()),
+                ("GALLERY__IDENTITY", "none".to_owned()),
                 ("GALLERY__CATALOG__MYSQL__PORT", self.database.port.to_string()),
                 ("GALLERY__STORE__S3__ENDPOINT", aws::server("TEST_SEAWEEDFS")),
                 ("GALLERY__LABELER__REKOGNITION__ENDPOINT", aws::server("TEST_MOTO")),

@@ -19,8 +19,8 @@ async fn a_folder_is_taken_in_once_however_often_it_is_imported() {
     }
     std::fs::write(folder.join("deep/same as a.jpg"), pictures::jpeg(64, 48, 0)).unwrap();
     std::fs::write(folder.join("notes.txt"), "no photo").unwrap();
-    let nobody = Owner::anonymous();
-    let import = || photo_gallery::import::import(site.app.album(), &nobody, &folder, site.app.data(), 2);
+    let owner = site.owner().await;
+    let import = || photo_gallery::import::import(site.app.album(), &owner, &folder, site.app.data(), 2);
     let first = import().await.unwrap();
     let second = import().await.unwrap();
     assert_eq!(first, Summary { new: 3, already_here: 1, refused: 1, failed: 0 });
@@ -62,7 +62,7 @@ async fn the_command_tells_how_far_it_is_and_what_it_did_not_take() {
         std::fs::copy(photos.join("0.jpg"), photos.join(format!("{copy}.jpg"))).unwrap();
     }
     std::fs::write(photos.join("notes.txt"), "no photo").unwrap();
-    let environment = [("GALLERY__LABELER", "none")];
+    let environment = [("GALLERY__LABELER", "none"), ("GALLERY__IDENTITY", "none")];
     for says in ["2 new, 208 here before, 1 refused, 0 failed.", "0 new, 210 here before, 1 refused, 0 failed."] {
         let output = run(home.path(), &["import", photos.to_str().unwrap()], &environment, "");
         let (told, summary) = (String::from_utf8(output.stderr).unwrap(), String::from_utf8(output.stdout).unwrap());

@@ -5,19 +5,29 @@ use std::{collections::HashSet, fs, io::Write, path::Path};
 
 use askama::Template;
 use photo_gallery::pages::{
-    Frame,
+    Frame, Next, SeenBy,
+    account::{Account, Changed, SessionLine, delete::DeleteAccount},
+    form::{Notice, Problems},
     gallery::{Day, Gallery, Tile},
     labels::{Counted, Labels},
     photo::{Fact, LabelBar, PhotoPage},
     problem::ProblemPage,
+    reset::{Forgot, Reset},
+    sign_in::{Login, challenge::ChallengePage, leaving::Logout},
+    sign_up::{Asked, Confirm, SignUp},
     upload::{Outcome, UploadPage},
+};
+use photo_gallery::{
+    accounts::Usage,
+    identity::{Challenge, Factor, Offers},
 };
 
 /// Text that breaks out of HTML wherever it is not escaped.
 const HOSTILE: &str = "\"><script>alert('x')</script><b onclick=\"x\" & {{ 1 }}";
 
 fn frame(q: &str) -> Frame {
-    Frame { q: q.to_owned(), photos: Some(1_234_567) }
+    let seen_by = SeenBy::Person { name: HOSTILE.to_owned(), email: Some(format!("{HOSTILE}@example.org")) };
+    Frame { q: q.to_owned(), photos: Some(1_234_567), token: "token".to_owned(), seen_by }
 }
 
 /// The `n`th sample photo; ids, links and hashes differ as much as real ones, so that compression is not flattered.
@@ -108,6 +118,7 @@ fn problem(status: u16) -> ProblemPage {
         title: "Not available".to_owned(),
         detail: "The catalog does not answer.".to_owned(),
         request_id: (status >= 500).then(|| "request-7".to_owned()),
+        on: ("/".to_owned(), "Go to the gallery"),
     }
 }
 
@@ -115,6 +126,156 @@ fn labels(count: u64) -> Labels {
     let counted =
         |n| Counted { name: format!("Label {n}"), photos: 5000 - n, url: format!("/photos?label=Label%20{n}") };
     Labels { frame: frame(""), labels: (0..count).map(counted).collect() }
+}
+
+const OFFERS: Offers = Offers {
+    sign_up: true,
+    codes: true,
+    phone: false,
+    hosted: false,
+    password: true,
+    confirm_password: true,
+    password_chars: 8,
+};
+
+fn wrong(name: &'static str) -> Problems {
+    Problems { general: Some(HOSTILE.to_owned()), fields: vec![(name, HOSTILE.to_owned())], ..Problems::default() }
+}
+
+fn challenge(challenge: Challenge, problems: Problems) -> String {
+    let (email, nickname) = (HOSTILE.to_owned(), HOSTILE.to_owned());
+    html(&ChallengePage { frame: Frame::default(), offers: OFFERS, email, challenge, nickname, problems })
+}
+
+/// The pages of accounts, by name.
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn account_pages() -> Vec<(&'static str, String)> {
+    let (next, typed) = (Next::new("/photos?q=sea"), || HOSTILE.to_owned());
+    let login = |offers, problems| Login {
+        frame: Frame::default(),
+        offers,
+        done: Some("You are signed out."),
+        email: typed(),
+        next: next.clone(),
+        problems,
+    };
+    let sign_up = |first, problems| SignUp {
+        frame: Frame::default(),
+        offers: OFFERS,
+        first,
+        email: typed(),
+        nickname: typed(),
+        next: next.clone(),
+        problems,
+    };
+    let forgot = |codes| Forgot {
+        frame: Frame::default(),
+        offers: Offers { codes, ..OFFERS },
+        email: typed(),
+        next: next.clone(),
+        problems: wrong("email"),
+    };
+    let session = |this_device| SessionLine {
+        handle: "0123456789abcdef".to_owned(),
+        browser: HOSTILE.to_owned(),
+        address: "203.0.113.9".to_owned(),
+        created_at: "2026-11-20T14:03:00Z".to_owned(),
+        seen_at: "2026-11-20T14:03:00Z".to_owned(),
+        this_device,
+        since: "20 November 2026, 12:06 UTC".to_owned(),
+        last_used: "today".to_owned(),
+    };
+    let account = |password, problems| Account {
+        frame: frame(""),
+        offers: Offers { password, ..OFFERS },
+        done: Some(Changed::Nickname),
+        nickname: typed(),
+        email: Some(typed()),
+        usage: Usage { photos: 1, bytes: 2_000_000 },
+        sessions: vec![session(true), session(false)],
+        problems,
+    };
+    let delete = |password, field| DeleteAccount {
+        frame: frame(""),
+        offers: Offers { password, ..OFFERS },
+        email: Some(typed()),
+        usage: Usage { photos: 12, bytes: 2_000_000 },
+        problems: wrong(field),
+    };
+    let secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP".to_owned();
+    let uri = format!("otpauth://totp/gallery:ann@example.org?secret={secret}&issuer=gallery");
+    let next_page = next.clone();
+    vec![
+        ("sign in", html(&login(OFFERS, Problems::default()))),
+        ("sign in refused", html(&login(Offers { phone: true, ..OFFERS }, wrong("email")))),
+        ("sign in elsewhere", html(&login(Offers { hosted: true, ..OFFERS }, Problems::default()))),
+        ("sign up", html(&sign_up(false, Problems::default()))),
+        ("sign up first", html(&sign_up(true, wrong("password")))),
+        (
+            "confirm",
+            html(&Confirm {
+                frame: Frame::default(),
+                offers: OFFERS,
+                sent: Some(typed()),
+                waits: true,
+                resent: true,
+                email: typed(),
+                password: Asked::Perhaps,
+                next: next_page.clone(),
+                problems: wrong("code"),
+            }),
+        ),
+        (
+            "confirm in another browser",
+            html(&Confirm {
+                frame: Frame::default(),
+                offers: OFFERS,
+                sent: None,
+                waits: false,
+                resent: false,
+                email: String::new(),
+                password: Asked::Yes,
+                next: next_page.clone(),
+                problems: wrong("password"),
+            }),
+        ),
+        ("forgot", html(&forgot(true))),
+        ("forgot without mail", html(&forgot(false))),
+        (
+            "reset",
+            html(&Reset {
+                frame: Frame::default(),
+                offers: OFFERS,
+                sent: None,
+                email: String::new(),
+                next: next_page,
+                problems: wrong("code"),
+            }),
+        ),
+        ("new password asked", challenge(Challenge::NewPassword { nickname: true }, wrong("nickname"))),
+        (
+            "code asked",
+            challenge(Challenge::Code { by: Factor::Sms, to: Some("+*******12".to_owned()) }, wrong("code")),
+        ),
+        ("choice asked", challenge(Challenge::Choose(vec![Factor::Authenticator, Factor::Email]), wrong("factor"))),
+        ("set-up asked", challenge(Challenge::SetUp { secret, uri }, Problems::default())),
+        ("something unknown asked", challenge(Challenge::Unknown(typed()), Problems::default())),
+        ("signing out", html(&Logout { frame: frame("") })),
+        (
+            "notice",
+            html(&Notice {
+                frame: Frame::default(),
+                title: typed(),
+                text: typed(),
+                on: ("/login".to_owned(), "Sign in"),
+            }),
+        ),
+        ("account", html(&account(true, Problems::default()))),
+        ("account refused", html(&account(true, wrong("new")))),
+        ("account without password", html(&account(false, wrong("nickname")))),
+        ("end of an account", html(&delete(true, "password"))),
+        ("end of an account without password", html(&delete(false, "word"))),
+    ]
 }
 
 fn html(page: &impl Template) -> String {
@@ -141,7 +302,8 @@ fn pages() -> Vec<(&'static str, String)> {
     };
     HOSTILE.clone_into(&mut hostile_photo.labels[0].name);
     let hostile_file = Outcome { file: HOSTILE.to_owned(), ..outcome(Some(HOSTILE)) };
-    vec![
+    let mut pages = account_pages();
+    pages.extend([
         ("timeline", html(&sixty())),
         ("empty gallery", html(&gallery(vec![]))),
         ("filtered timeline", html(&searched)),
@@ -160,7 +322,8 @@ fn pages() -> Vec<(&'static str, String)> {
         ("upload outcomes", html(&upload(vec![outcome(None), outcome(Some("This is a PDF.")), hostile_file]))),
         ("not found", html(&problem(404))),
         ("unavailable", html(&problem(503))),
-    ]
+    ]);
+    pages
 }
 
 /// The start tags of a page: name and attributes, whose values are kept with their quotes.
@@ -283,8 +446,9 @@ fn every_page_has_one_heading_landmarks_and_names_for_its_fields() {
         }
         for (tag, attributes) in &tags {
             for reference in ["for", "aria-labelledby", "aria-describedby"] {
-                let Some(id) = value(attributes, reference) else { continue };
-                assert!(ids.contains(id), "{name}: {reference}={id} on {tag} points nowhere");
+                for id in value(attributes, reference).unwrap_or_default().split_whitespace() {
+                    assert!(ids.contains(id), "{name}: {reference}={id} on {tag} points nowhere");
+                }
             }
             if tag == "a" && value(attributes, "href").is_some_and(|to| to == "#main" || to == "#add") {
                 assert!(ids.contains(&value(attributes, "href").unwrap_or_default()[1..]), "{name}: a dead jump");

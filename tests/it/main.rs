@@ -6,22 +6,33 @@
 )]
 
 mod access;
+mod account_command;
+mod account_pages;
+mod accounts;
 mod aws;
 mod browser;
 mod catalog;
+mod cognito;
+mod cookies;
 mod corpus;
 mod course;
+mod data;
+mod forgery;
 mod gallery;
+mod identity;
 mod imaging;
 mod import;
+mod instances;
 mod labeler;
 mod look;
+mod mail;
 mod mariadb;
 mod operation;
 mod photo;
 mod pictures;
 mod process;
 mod readme;
+mod secrets;
 mod settings;
 mod site;
 mod startup;

@@ -9,9 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, StatusCode, multipart};
+use reqwest::{
+    Client, StatusCode,
+    header::{self, HeaderMap},
+    multipart,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::site::{ANN, PASSWORD, Visit};
 
 /// How long a program may take that ends by itself.
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
@@ -48,20 +54,49 @@ pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)
     child.wait_with_output().unwrap()
 }
 
+/// A program that shows this cookie, and says that its user's own hand sends what it sends.
+fn client(cookie: Option<&str>) -> Client {
+    let mut headers = HeaderMap::new();
+    headers.insert("sec-fetch-site", "none".parse().unwrap());
+    if let Some(cookie) = cookie {
+        headers.insert(header::COOKIE, cookie.parse().unwrap());
+    }
+    let client = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_mins(1));
+    client.default_headers(headers).build().unwrap()
+}
+
+/// The cookies that an answer sets, as a browser shows them.
+pub(crate) fn cookies(answer: &reqwest::Response) -> String {
+    let set = answer.headers().get_all(header::SET_COOKIE).iter();
+    let pairs = set.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
+    pairs.filter(|pair| !pair.ends_with('=')).collect::<Vec<_>>().join("; ")
+}
+
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Process {
-    /// Starts the server in `folder` and waits for its first pong.
+    /// Starts the server in `folder`, and visits it as [`ANN`], whose account is made when it is not there; without accounts as anybody.
     pub(crate) async fn serve(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut process = Self::start(folder, environment).await;
+        if process.client.get(format!("{}/login", process.url)).send().await.unwrap().status() != StatusCode::NOT_FOUND
+        {
+            process.sign_up(ANN).await;
+            process.client = client(Some(&process.signed_in(ANN).await));
+        }
+        process
+    }
+
+    /// Starts the server in `folder`, and waits for its first pong.
+    pub(crate) async fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let port = free_port();
         let log = folder.join(format!("log-{port}"));
         let mut command = program(folder);
         command.env("GALLERY__SERVER__PORT", port.to_string()).envs(environment.iter().copied());
         command.stdin(Stdio::null()).stderr(File::create(&log).unwrap());
-        let client = Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
+        let client = client(None);
         let url = format!("http://127.0.0.1:{port}");
         let mut process = Self { child: command.spawn().unwrap(), url, client, log };
         for _ in 0..600 {
@@ -72,6 +107,42 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("the server did not answer within 30 s: {}", process.log());
+    }
+
+    /// Makes an account.
+    pub(crate) async fn sign_up(&self, email: &str) {
+        let fields = [("email", email), ("nickname", "Somebody"), ("password", PASSWORD)];
+        let answer = client(None).post(format!("{}/signup", self.url)).form(&fields).send().await.unwrap();
+        let (status, told) = (answer.status(), answer.text().await.unwrap());
+        assert!(status == StatusCode::SEE_OTHER || told.contains("account"), "{status} {told}");
+    }
+
+    /// Tries a password with a browser of its own.
+    pub(crate) async fn try_password(
+        &self,
+        email: &str,
+        password: &str,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Response {
+        let mut request = client(None).post(format!("{}/login", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.form(&[("email", email), ("password", password)]).send().await.unwrap()
+    }
+
+    /// Signs somebody in with a browser of their own; the cookies it got.
+    pub(crate) async fn signed_in(&self, email: &str) -> String {
+        let answer = self.try_password(email, PASSWORD, &[]).await;
+        let cookies = cookies(&answer);
+        let status = answer.status();
+        assert!(status == StatusCode::SEE_OTHER && cookies.contains("session="), "{status} {cookies}");
+        cookies
+    }
+
+    /// A browser that shows these cookies.
+    pub(crate) fn visit(&self, cookies: &str) -> Visit {
+        Visit::new(&self.url, Some(cookies))
     }
 
     /// What it wrote to standard error.

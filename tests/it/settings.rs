@@ -9,8 +9,8 @@ use std::{
 };
 
 use photo_gallery::settings::{
-    self, Catalog, EXIT_CODE, FILE, Identity, Labeler, Loaded, LogFormat, MySql, Network, Origin, S3, Settings,
-    Sources, Store, Tls,
+    self, Catalog, EXIT_CODE, FILE, Flow, Identity, Labeler, Loaded, Local, LogFormat, MySql, Network, Origin, S3,
+    Settings, SignUp, Sources, Store, Tls,
 };
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -102,7 +102,8 @@ fn mysql(settings: &Settings) -> &MySql {
 
 #[test]
 fn with_nothing_set_everything_lives_under_data_on_this_machine() {
-    let Settings { data, server, upload, store, catalog, labeler, identity, links, aws, log } = Place::new().settings();
+    let Settings { data, server, upload, store, catalog, labeler, identity, session, links, aws, log } =
+        Place::new().settings();
     assert_eq!(data, Path::new("./data"));
     assert_eq!(Settings::default().photo_folder(), Path::new("./data/photos"));
     assert_eq!(Settings::default().catalog_file(), Path::new("./data/catalog.db"));
@@ -116,7 +117,6 @@ fn with_nothing_set_everything_lives_under_data_on_this_machine() {
     assert_eq!(server.body_idle_seconds, 30);
     assert_eq!(server.body_min_bytes_per_second, 1024);
     assert_eq!(server.trusted_proxies, []);
-    assert!(server.secret.is_none());
 
     assert_eq!(upload.max_bytes, 50_000_000);
     assert_eq!(upload.max_pixels, 100_000_000);
@@ -130,7 +130,9 @@ fn with_nothing_set_everything_lives_under_data_on_this_machine() {
     let Labeler::Builtin(builtin) = labeler else { panic!("the labeler is built in") };
     let percents = [builtin.exact_percent, builtin.general_percent, builtin.object_percent];
     assert_eq!(percents.map(|percent| percent.to_string()), ["50", "45", "50"]);
-    assert_eq!(identity, Identity::None);
+    assert!(matches!(identity, Identity::Local(Local { sign_up: SignUp::Open, .. })));
+    assert!(session.secret.is_none());
+    assert_eq!((session.idle_days, session.absolute_days, session.renew_minutes), (14, 90, 15));
 
     assert_eq!(links.expiry_seconds, 3600);
     assert_eq!((aws.region, aws.endpoint), (None, None));
@@ -167,7 +169,7 @@ fn back_ends_have_defaults_of_their_own() {
 
 #[test]
 fn the_environment_wins_over_the_file_and_own_names_over_the_courses() {
-    let file = "[server]\nport = 6001\nworkers = 3\nsecret = \"of the file, long enough\"\n[store.s3]\nbucket = \"of-file\"\nregion = \"eu-west-1\"";
+    let file = "[server]\nport = 6001\nworkers = 3\n[session]\nsecret = \"of the file, long enough\"\n[store.s3]\nbucket = \"of-file\"\nregion = \"eu-west-1\"";
     let place = Place::new().file(file).set("PHOTOS_BUCKET", "of-course").set("FLASK_SECRET", "of the course");
     let loaded = place.loaded();
     assert_eq!(loaded.settings.server.port, 6001);
@@ -181,7 +183,7 @@ fn the_environment_wins_over_the_file_and_own_names_over_the_courses() {
     assert_eq!(s3(&loaded.settings).bucket, "of-gallery");
     assert_eq!(loaded.origin("server.port"), Some(&Origin::Environment("GALLERY__SERVER__PORT".to_owned())));
     assert_eq!(loaded.origin("server.workers"), Some(&Origin::File(place.path())));
-    assert_eq!(loaded.origin("server.secret"), Some(&Origin::Course("FLASK_SECRET")));
+    assert_eq!(loaded.origin("session.secret"), Some(&Origin::Course("FLASK_SECRET")));
     assert_eq!(loaded.origin("server.keep_alive_seconds"), Some(&Origin::Default));
     assert_eq!(loaded.origin("server.prot"), None);
     let line = format!(
@@ -200,7 +202,8 @@ fn naming_a_setting_of_a_back_end_chooses_it_over_weaker_places() {
     let Labeler::Builtin(builtin) = settings.labeler else { panic!("the labeler is built in") };
     assert_eq!(builtin.exact_percent.to_string(), "60");
 
-    let bucket = "[store.s3]\nbucket = \"my-photos\"\n[catalog.mysql]\nhost = \"db\"";
+    let bucket =
+        "session.secret = \"0123456789abcdef\"\n[store.s3]\nbucket = \"my-photos\"\n[catalog.mysql]\nhost = \"db\"";
     let place = Place::new().file(bucket).set("GALLERY__STORE", "disk").set("DATABASE_PASSWORD", "p%&@/");
     let loaded = place.loaded();
     assert!(matches!(loaded.settings.store, Store::Disk));

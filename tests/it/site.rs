@@ -3,19 +3,36 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use photo_gallery::{
+    accounts::{Client as From, Entry, Progress},
     app::App,
-    settings::{Labeler, Settings},
+    identity::NewAccount,
+    photo::Owner,
+    settings::{Identity, Labeler, Settings},
 };
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, multipart};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, header::HeaderMap, multipart};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A running gallery. Dropping it ends it; [`Site::stop`] ends it in order, keeping its folder.
-pub(crate) struct Site {
+/// Who has signed in where a test says nothing else: the first account.
+pub(crate) const ANN: &str = "ann@example.org";
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Somebody who visits a gallery, as a browser of their own: signed in or not.
+#[derive(Clone)]
+pub(crate) struct Visit {
     pub(crate) url: String,
     pub(crate) client: Client,
+    /// The cookies it shows.
+    pub(crate) cookie: Option<String>,
+}
+
+/// A running gallery, visited by [`ANN`]. Dropping it ends it; [`Site::stop`] ends it in order, keeping its folder.
+pub(crate) struct Site {
+    visit: Visit,
     pub(crate) app: Arc<App>,
     pub(crate) folder: Arc<TempDir>,
     settings: Settings,
@@ -50,7 +67,7 @@ impl Site {
     async fn start(folder: Arc<TempDir>, settings: Settings, works: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = Arc::new(App::open(settings.clone()).await.unwrap());
+        let app = Arc::new(Box::pin(App::open(settings.clone())).await.unwrap());
         let server = app.server(listener).await.unwrap();
         let (handle, stop) = (server.handle(), CancellationToken::new());
         let serving = tokio::spawn(async move { server.run().await.unwrap() });
@@ -60,12 +77,12 @@ impl Site {
                 worker.work(until).await;
             }
         });
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_mins(1))
-            .build()
-            .unwrap();
-        Self { url, client, app, folder, settings, stop, server: handle, running: vec![serving, working] }
+        let cookie = match settings.identity {
+            Identity::Local(_) => Some(signed_in(&app, ANN).await),
+            Identity::Cognito(_) | Identity::None(_) => None,
+        };
+        let visit = Visit::new(&url, cookie.as_deref());
+        Self { visit, app, folder, settings, stop, server: handle, running: vec![serving, working] }
     }
 
     /// Stops the gallery in order and starts it anew on the same folder.
@@ -78,6 +95,103 @@ impl Site {
         let (folder, settings) = (Arc::clone(&self.folder), self.settings.clone());
         drop(self);
         Self::start(folder, settings, true).await
+    }
+
+    /// Whose photos are [`ANN`]'s.
+    pub(crate) async fn owner(&self) -> Owner {
+        let cookie = self.cookie.as_deref().unwrap().strip_prefix("session=").unwrap();
+        self.app.accounts().session(cookie).await.unwrap().unwrap().person.owner
+    }
+
+    /// Somebody who is not signed in.
+    pub(crate) fn nobody(&self) -> Visit {
+        Visit::new(&self.url, None)
+    }
+
+    /// [`ANN`] again, with a browser of her own, signed in anew.
+    pub(crate) async fn again(&self) -> Visit {
+        Visit::new(&self.url, Some(&entered(&self.app, ANN).await))
+    }
+
+    /// Somebody else, with an account of their own.
+    pub(crate) async fn another(&self, email: &str) -> Visit {
+        Visit::new(&self.url, Some(&signed_in(&self.app, email).await))
+    }
+
+    /// The files that lie in the store's folder.
+    pub(crate) fn stored(&self) -> Vec<std::path::PathBuf> {
+        let mut files = files(&self.settings.data.join("photos"));
+        files.retain(|file| !file.ends_with("in-use"));
+        files
+    }
+
+    /// The temporary files of uploads.
+    pub(crate) fn incoming(&self) -> Vec<std::path::PathBuf> {
+        let mut files = files(&self.settings.data.join("incoming"));
+        files.retain(|file| !file.ends_with("lock"));
+        files
+    }
+}
+
+impl std::ops::Deref for Site {
+    type Target = Visit;
+
+    fn deref(&self) -> &Visit {
+        &self.visit
+    }
+}
+
+/// Signs in with an account, made when it is not there; the cookie.
+async fn signed_in(app: &App, email: &str) -> String {
+    let from = From { address: "127.0.0.1".parse().unwrap(), agent: "tests".to_owned(), device: None, sign_in: None };
+    let account = NewAccount {
+        name: email.parse().unwrap(),
+        nickname: email.split('@').next().unwrap().parse().unwrap(),
+        password: PASSWORD.into(),
+    };
+    app.accounts().sign_up(&from, &account).await.unwrap();
+    entered(app, email).await
+}
+
+/// Signs in with an account that is there; the cookie.
+async fn entered(app: &App, email: &str) -> String {
+    let from = From { address: "127.0.0.1".parse().unwrap(), agent: "tests".to_owned(), device: None, sign_in: None };
+    match app.accounts().sign_in(&from, &email.parse().unwrap(), &PASSWORD.into(), None).await.unwrap() {
+        Progress::In(entry) => session_cookie(&entry),
+        asked @ Progress::Asked(_) => panic!("signed in halfway: {asked:?}"),
+    }
+}
+
+fn session_cookie(entry: &Entry) -> String {
+    format!("session={}", entry.session.expose_secret())
+}
+
+impl Visit {
+    /// A browser that shows this cookie and sends what browsers send of a page's own forms.
+    pub(crate) fn new(url: &str, cookie: Option<&str>) -> Self {
+        Self::telling(url, cookie, Some("same-origin"))
+    }
+
+    /// The same browser if it told nothing of where its requests come from.
+    pub(crate) fn untold(&self) -> Self {
+        Self::telling(&self.url, self.cookie.as_deref(), None)
+    }
+
+    fn telling(url: &str, cookie: Option<&str>, source: Option<&str>) -> Self {
+        let mut headers = HeaderMap::new();
+        if let Some(source) = source {
+            headers.insert("sec-fetch-site", source.parse().unwrap());
+        }
+        if let Some(cookie) = cookie {
+            headers.insert(header::COOKIE, cookie.parse().unwrap());
+        }
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_mins(1))
+            .default_headers(headers)
+            .build()
+            .unwrap();
+        Self { url: url.to_owned(), client, cookie: cookie.map(str::to_owned) }
     }
 
     /// A request to a path of this gallery.
@@ -134,20 +248,6 @@ impl Site {
     /// POST of a form as a program.
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.ask(Method::POST, path).header(header::ACCEPT, "application/json").form(fields).send().await.unwrap()
-    }
-
-    /// The files that lie in the store's folder.
-    pub(crate) fn stored(&self) -> Vec<std::path::PathBuf> {
-        let mut files = files(&self.settings.data.join("photos"));
-        files.retain(|file| !file.ends_with("in-use"));
-        files
-    }
-
-    /// The temporary files of uploads.
-    pub(crate) fn incoming(&self) -> Vec<std::path::PathBuf> {
-        let mut files = files(&self.settings.data.join("incoming"));
-        files.retain(|file| !file.ends_with("lock"));
-        files
     }
 }
 

@@ -2,6 +2,12 @@
 
 use std::path::Path;
 
+use photo_gallery::{
+    accounts::Client,
+    app::App,
+    settings::{Labeler, Settings},
+};
+
 use crate::process::run;
 
 /// What no line may hold: it is the secret that the settings of these tests give.
@@ -83,6 +89,24 @@ async fn later_version(file: &Path) {
     line.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn who_serves_other_machines_before_there_is_an_account_is_warned() {
+    for (bind, warned) in [("127.0.0.1", false), ("192.0.2.1", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings { labeler: Labeler::None, ..Settings::default() };
+        settings.data = folder.path().join("data");
+        settings.server.bind = bind.parse().unwrap();
+        let app = Box::pin(App::open(settings)).await.unwrap();
+        let notice = app.exposure().await.unwrap();
+        assert_eq!(notice.is_some_and(|notice| notice.contains("whoever signs up first")), warned, "{bind}");
+        let client =
+            Client { address: "192.0.2.7".parse().unwrap(), agent: String::new(), device: None, sign_in: None };
+        app.accounts().sign_up(&client, &crate::identity::newcomer("ann@example.org")).await.unwrap();
+        assert_eq!(app.exposure().await.unwrap(), None);
+        app.close().await;
+    }
+}
+
 mod with_servers {
     use aws_sdk_s3::config::Credentials;
     use chrono::Utc;
@@ -99,7 +123,7 @@ mod with_servers {
         let own = database.gallery("root", "");
         let mut environment: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
         environment.retain(|(_, value)| !value.is_empty());
-        environment.push(("GALLERY__SERVER__PORT", "0"));
+        environment.extend([("GALLERY__SERVER__PORT", "0"), ("GALLERY__SESSION__SECRET", "one for all instances")]);
         environment.extend(changes);
         refuses(folder.path(), &environment, 1, says);
     }
@@ -143,7 +167,8 @@ mod with_servers {
         let database = Database::new("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await;
         let folder = tempfile::tempdir().unwrap();
         let own = database.gallery("web_user", SECRET);
-        let environment: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut environment: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        environment.push(("GALLERY__SESSION__SECRET", "one for all instances"));
         for (arguments, input, says) in [
             (["migrate"].as_slice(), "", "give --admin NAME"),
             (&["migrate", "--admin", "root"], "", "give --password-stdin"),

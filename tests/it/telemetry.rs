@@ -9,7 +9,14 @@ use photo_gallery::telemetry::{Format, subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// What was written so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no test panics while it writes").clone()).expect("logs are UTF-8")
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -33,11 +40,10 @@ impl<'w> MakeWriter<'w> for Lines {
 fn logged(format: Format, filter: &str, doing: impl FnOnce()) -> String {
     let lines = Lines::default();
     tracing::subscriber::with_default(subscriber(format, filter, lines.clone()).expect("the filter is right"), doing);
-    let bytes = lines.0.lock().expect("no test panics while it writes").clone();
-    String::from_utf8(bytes).expect("logs are UTF-8")
+    lines.text()
 }
 
-const PLAIN: Format = Format::Text { coloured: false };
+pub(crate) const PLAIN: Format = Format::Text { coloured: false };
 const HOSTILE: &str = "a.jpg\r\n2026-01-01 INFO forged\x1b[2J\u{9b}1m\u{7f}\0\u{2028}\u{202e}gpj";
 
 fn hostile_event() {
@@ -94,6 +100,21 @@ fn the_filter_chooses_levels_by_module() {
     };
     let text = logged(PLAIN, "info,photo_gallery=debug", events);
     assert!(text.contains("wanted") && !text.contains("unwanted"), "{text:?}");
+}
+
+#[test]
+fn what_speaks_to_services_outside_is_not_heard_below_info() {
+    let events = || {
+        tracing::trace!(target: "photo_gallery::album", "wanted");
+        tracing::info!(target: "aws_config", "wanted too");
+        tracing::debug!(target: "aws_smithy_runtime::client::orchestrator", "unwanted");
+        tracing::trace!(target: "hyper_util::client", "unwanted");
+    };
+    for format in [PLAIN, Format::Json] {
+        let text = logged(format, "trace,aws_smithy_runtime::client::orchestrator=trace,hyper_util=trace", events);
+        assert!(text.contains("wanted too") && text.lines().count() == 2, "{text:?}");
+        assert!(!text.contains("unwanted"), "{text:?}");
+    }
 }
 
 #[test]

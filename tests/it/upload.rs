@@ -269,9 +269,9 @@ async fn raw(site: &Site, head: &str, then: &[(Duration, &[u8])]) -> String {
 }
 
 fn head(site: &Site, more: &str) -> String {
-    let host = site.url.trim_start_matches("http://");
+    let (host, cookie) = (site.url.trim_start_matches("http://"), site.cookie.as_deref().unwrap());
     format!(
-        "POST /photos HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: multipart/form-data; boundary=x\r\n{more}\r\n\r\n"
+        "POST /photos HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\nAccept: application/json\r\nContent-Type: multipart/form-data; boundary=x\r\n{more}\r\n\r\n"
     )
 }
 

@@ -1,7 +1,7 @@
 //! Every list, search and question of a worker walks an index: asked of the engines themselves, at some thousand photos.
 
 use photo_gallery::{
-    catalog::{Connection, WALKS, Walk},
+    catalog::{Connection, SessionRecord, WALKS, Walk},
     photo::{Owner, Photo},
 };
 use sqlx::{
@@ -34,7 +34,14 @@ pub(super) async fn every_walk_uses_an_index(bed: &Bed) {
             rows::fill_mysql(&mut connection, &ann(), PHOTOS).await.expect("filled");
             let bob: Owner = "bob".parse().expect("an owner");
             insert(bed, &bob, 1..=5).await;
-            connection.execute("ANALYZE TABLE photo, photo_term, photo_label, label_total").await.expect("analysed");
+            for number in 0..300 {
+                let owner = if number < 10 { ann() } else { format!("owner {number}").parse().expect("an owner") };
+                bed.catalog.begin_session(&session(owner, number), None, None).await.expect("begun");
+            }
+            connection
+                .execute("ANALYZE TABLE photo, photo_term, photo_label, label_total, session")
+                .await
+                .expect("analysed");
             let some = bed.catalog.photos(&ann(), &[], None, 1000).await.expect("listed").pop().expect("a photo");
             for walk in WALKS {
                 mysql_plan(&mut connection, walk, &some).await;
@@ -66,6 +73,23 @@ async fn sqlite_plans(connection: &mut sqlx::SqliteConnection) {
     }
 }
 
+pub(super) fn session(owner: Owner, number: u32) -> SessionRecord {
+    SessionRecord {
+        id: format!("{number:064x}"),
+        owner,
+        email: None,
+        nickname: None,
+        name_hash: None,
+        email_hash: None,
+        sealed: vec![0; 60],
+        agent: String::new(),
+        address: "192.0.2.1".to_owned(),
+        created_at: at(0),
+        seen_at: at(0),
+        renewed_at: at(0),
+    }
+}
+
 /// The values that a walk's text asks for, in order.
 fn values(walk: Walk, some: &Photo) -> Vec<Option<String>> {
     let owner = Some(some.owner.as_str().to_owned());
@@ -84,7 +108,8 @@ fn values(walk: Walk, some: &Photo) -> Vec<Option<String>> {
         "foreign rows" => Vec::new(),
         "photo" => vec![text(&some.id.to_string()), owner],
         "by sha256" => vec![owner, some.sha256.map(|digest| digest.to_string())],
-        "label totals" => vec![owner],
+        "session" => vec![text(&session(some.owner.clone(), 7).id)],
+        "label totals" | "sessions" => vec![owner],
         "unfinished" => vec![text(&at(3).naive_utc().to_string())],
         other => panic!("say which values `{other}` takes"),
     }

@@ -11,7 +11,7 @@ fn the_courses_names_bring_up_its_bucket_and_database() {
     assert_eq!(mysql.host, "edx-photos-db.example.us-west-2.rds.amazonaws.com");
     assert_eq!((mysql.user.as_str(), mysql.database.as_str()), ("web_user", "Photos"));
     assert_eq!(mysql.password.as_ref().map(ExposeSecret::expose_secret), Some("a%40b&c@d/e:f#g?h i\"j'k"));
-    assert_eq!(settings.server.secret.as_ref().map(ExposeSecret::expose_secret), Some("something11"));
+    assert_eq!(settings.session.secret.as_ref().map(ExposeSecret::expose_secret), Some("something11"));
     assert_eq!(settings.server.base_url.as_deref(), Some("https://photos.example.org"));
     assert_eq!(settings.server.bind.to_string(), "0.0.0.0");
     assert_eq!(settings.server.port, 5000);
@@ -72,17 +72,34 @@ fn aws_region_counts_before_aws_default_region() {
 }
 
 #[test]
-fn variables_without_effect_are_not_passed_over_in_silence() {
+fn the_courses_variables_for_sign_in_choose_its_pool() {
+    let loaded = course().loaded();
+    let Identity::Cognito(cognito) = &loaded.settings.identity else { panic!("{:?}", loaded.settings.identity) };
+    assert_eq!(cognito.pool_id, "us-east-1_abc");
+    assert_eq!(cognito.client_id, "client");
+    assert_eq!(cognito.client_secret.as_ref().map(ExposeSecret::expose_secret), Some("hush-hush-hush-hush"));
+    assert_eq!(cognito.domain.as_deref(), Some("https://photos.auth.us-east-1.amazoncognito.com"));
+    assert_eq!(cognito.flow, Flow::UserPassword);
+    let emulator = course().set("COGNITO_DOMAIN", "http://127.0.0.1:4566").settings();
+    let Identity::Cognito(cognito) = emulator.identity else { panic!("{:?}", emulator.identity) };
+    assert_eq!(cognito.domain.as_deref(), Some("http://127.0.0.1:4566"));
+}
+
+#[test]
+fn what_is_risky_is_said() {
     let notices = course().loaded().notices.join("\n");
-    for variable in ["COGNITO_POOL_ID", "COGNITO_CLIENT_ID", "COGNITO_CLIENT_SECRET", "COGNITO_DOMAIN"] {
-        let sentence = format!("{variable} has no effect yet: this version has no accounts (identity is none)");
-        assert!(notices.contains(&sentence), "{notices}");
-    }
     assert!(!notices.contains("hush"), "{notices}");
-    assert!(notices.contains("everybody who can reach the port"), "{notices}");
-    let short = "server.secret has fewer than 16 characters";
-    assert!(!notices.contains(short), "S3 signs its own links: {notices}");
+    let short = "session.secret has fewer than 16 characters";
+    assert!(notices.contains(short), "{notices}");
     let notices = Place::new().set("FLASK_SECRET", "elevenchars").loaded().notices.join("\n");
     assert!(notices.contains(short), "{notices}");
     assert_eq!(Place::new().loaded().notices, [""; 0]);
+    let secret = "need the same session.secret";
+    let shared = Place::new().set("DATABASE_HOST", "10.1.3.7");
+    assert!(shared.loaded().notices.join("\n").contains(secret), "{:?}", shared.loaded().notices);
+    let shared = shared.set("GALLERY__SESSION__SECRET", "0123456789abcdef0123456789abcdef");
+    assert!(!shared.loaded().notices.join("\n").contains(secret), "{:?}", shared.loaded().notices);
+    let open =
+        Place::new().set("GALLERY__IDENTITY__NONE__PUBLIC", "true").set("GALLERY__SERVER__BIND", "0.0.0.0").loaded();
+    assert!(open.notices.join("\n").contains("everybody who can reach the port"), "{:?}", open.notices);
 }

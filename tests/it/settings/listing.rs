@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn secrets_are_shown_nowhere() {
     let place = course()
-        .file("[server]\nsecret = \"swordfish-of-the-file\"")
+        .file("[session]\nsecret = \"swordfish-of-the-file\"")
         .set("GALLERY__CATALOG__MYSQL__PASSWORD", "swordfish");
     let loaded = place.loaded();
     let shown = [format!("{loaded}"), format!("{loaded:?}"), format!("{:#?}", loaded.settings)];
@@ -15,12 +15,12 @@ fn secrets_are_shown_nowhere() {
         }
     }
     let masked = shown[0].lines().filter(|line| line.starts_with("# ") && line.contains("\"********\"")).count();
-    assert_eq!(masked, 2, "{}", shown[0]);
+    assert_eq!(masked, 3, "{}", shown[0]);
     for secret in ["swordfish\n", "\u{7}swordfish"] {
         assert!(!Place::new().set("FLASK_SECRET", secret).refusal().contains("swordfish"));
     }
     for file in ["secret = \"x\" swordfish", "secret = swordfish", "secret = \"swordfish", "secret = [\"swordfish\"]"] {
-        let refusal = Place::new().file(&format!("[server]\n{file}")).refusal();
+        let refusal = Place::new().file(&format!("[session]\n{file}")).refusal();
         assert!(!refusal.contains("swordfish"), "{refusal}");
     }
 }
@@ -35,9 +35,12 @@ fn what_is_printed_is_a_settings_file_with_the_same_meaning() {
         let printed = place.loaded().to_string();
         let again = Place::new().file(&printed).settings();
         let without_secrets = |mut settings: Settings| {
-            settings.server.secret = None;
+            settings.session.secret = None;
             if let Catalog::MySql(mysql) = &mut settings.catalog {
                 mysql.password = None;
+            }
+            if let Identity::Cognito(cognito) = &mut settings.identity {
+                cognito.client_secret = None;
             }
             format!("{settings:#?}")
         };
@@ -61,7 +64,7 @@ fn what_is_printed_names_every_origin_in_aligned_columns() {
     assert_eq!(line("# store"), "# store = \"s3\" # course's PHOTOS_BUCKET");
     assert_eq!(line("store.s3.bucket"), "store.s3.bucket = \"my-photos\" # course's PHOTOS_BUCKET");
     assert_eq!(line("aws.region"), "aws.region = \"us-east-1\" # environment AWS_DEFAULT_REGION");
-    assert_eq!(line("# server.secret"), "# server.secret = \"********\" # course's FLASK_SECRET");
+    assert_eq!(line("# session.secret"), "# session.secret = \"********\" # course's FLASK_SECRET");
     assert_eq!(line("# store.s3.region"), "# store.s3.region = # not set");
     assert!(line("upload.queue").starts_with("upload.queue = 9 # file "), "{printed}");
     let columns: Vec<Option<usize>> =
@@ -96,18 +99,29 @@ fn the_table_lists_every_setting_once_with_its_variable() {
 fn every_setting_of_the_table_can_be_set_by_its_variable() {
     for row in settings::table() {
         let value = match row.name {
-            "server.base_url" | "store.s3.endpoint" | "labeler.rekognition.endpoint" | "aws.endpoint" => {
-                "http://127.0.0.1:9".to_owned()
-            }
+            "server.base_url"
+            | "store.s3.endpoint"
+            | "labeler.rekognition.endpoint"
+            | "identity.cognito.endpoint"
+            | "aws.endpoint" => "http://127.0.0.1:9".to_owned(),
+            "identity.cognito.pool_id" => "us-west-2_abc".to_owned(),
             "store.s3.path_style" => "true".to_owned(),
+            "identity.local.smtp_port" => "587".to_owned(),
             "server.trusted_proxies" => "10.0.0.1".to_owned(),
             name if row.default.is_empty() => name.replace(['.', '_'], "-"),
             _ => row.default.trim_matches('"').to_owned(),
         };
         let mut place = Place::new().set(row.variable.clone(), value);
-        for (part, variable) in [("store.s3.", "PHOTOS_BUCKET"), ("catalog.mysql.", "DATABASE_HOST")] {
+        for (part, variable, value) in [
+            ("store.s3.", "PHOTOS_BUCKET", "something"),
+            ("catalog.mysql.", "DATABASE_HOST", "something"),
+            ("identity.cognito.", "COGNITO_POOL_ID", "us-west-2_abc"),
+            ("identity.cognito.", "COGNITO_CLIENT_ID", "something"),
+            ("identity.cognito.domain", "BASE_URL", "https://photos.example.org"),
+            ("identity.local.smtp_host", "GALLERY__IDENTITY__LOCAL__MAIL_FROM", "photos@example.org"),
+        ] {
             if row.name.starts_with(part) {
-                place = place.set(variable, "something");
+                place = place.set(variable, value);
             }
         }
         assert_eq!(place.loaded().origin(row.name), Some(&Origin::Environment(row.variable)));

@@ -46,7 +46,9 @@ fn bad_values_of_variables_are_refused_with_what_is_allowed() {
         ("GALLERY__LABELER__BUILTIN__EXACT_PERCENT", "101", "a number from 0 to 100, in percent"),
         ("GALLERY__LABELER__BUILTIN__EXACT_PERCENT", "NaN", "a number from 0 to 100, in percent"),
         ("GALLERY__LABELER__REKOGNITION__MIN_CONFIDENCE", "-0.5", "a number from 0 to 100, in percent"),
-        ("GALLERY__IDENTITY", "cognito", "none"),
+        ("GALLERY__IDENTITY", "ldap", "local or cognito or none"),
+        ("COGNITO_POOL_ID", "us-west-2", "the id of a user pool"),
+        ("COGNITO_POOL_ID", "us-west-2_a/b", "the id of a user pool"),
         ("GALLERY__LINKS__EXPIRY_SECONDS", "604801", "a whole number from 60 to 604800"),
         ("GALLERY__LOG__FORMAT", "xml", "text or json"),
         ("GALLERY__LOG__FILTER", "photo_gallery=loud", "a level (error, warn, info, debug, trace)"),
@@ -59,6 +61,11 @@ fn bad_values_of_variables_are_refused_with_what_is_allowed() {
         assert!(refusal.contains(variable), "{refusal}");
         assert!(refusal.contains(&format!("{value:?}")), "{refusal}");
         assert!(refusal.contains(&format!("refused: allowed is {allowed}")), "{refusal}");
+    }
+    for domain in ["http://", "a b", "https://u:swordfish@a", "a/b"] {
+        let refusal = Place::new().set("COGNITO_DOMAIN", domain).refusal();
+        assert!(refusal.starts_with("identity.cognito.domain (course's COGNITO_DOMAIN) has a value"), "{refusal}");
+        assert!(!refusal.contains("swordfish"), "{refusal}");
     }
     for url in ["photos.example.org", "ftp://a", "https://a/b", "https://u:swordfish@a", "https://a?b", "https://"] {
         let refusal = Place::new().set("BASE_URL", url).refusal();
@@ -94,12 +101,12 @@ fn bad_values_of_the_file_are_refused_with_its_path() {
             "server (file photo-gallery.toml) is a section, not a value: write [server] and its settings below it",
         ),
         (
-            "[server]\nsecret = 12345678",
-            "server.secret (file photo-gallery.toml) has a value that is refused: allowed is a text on one line that is not the mask ********",
+            "[session]\nsecret = 12345678",
+            "session.secret (file photo-gallery.toml) has a value that is refused: allowed is a text on one line that is not the mask ********",
         ),
         (
-            "[server]\nsecret = \"********\"",
-            "server.secret (file photo-gallery.toml) has a value that is refused: allowed is a text on one line that is not the mask ********",
+            "[session]\nsecret = \"********\"",
+            "session.secret (file photo-gallery.toml) has a value that is refused: allowed is a text on one line that is not the mask ********",
         ),
     ];
     for (file, refusal) in cases {
@@ -159,7 +166,7 @@ fn an_environment_that_is_not_utf_8_is_no_panic() {
     assert_eq!(settings.server.port, 5000);
     assert_eq!(
         Place::new().set("FLASK_SECRET", broken()).refusal(),
-        "server.secret (course's FLASK_SECRET) is not UTF-8 text"
+        "session.secret (course's FLASK_SECRET) is not UTF-8 text"
     );
     assert_eq!(
         Place::new().set("GALLERY__DATA", broken()).refusal(),
@@ -194,4 +201,41 @@ fn a_file_that_cannot_be_read_is_a_sentence() {
             .starts_with("the settings file photo-gallery.toml, found in the working directory, is not TOML: line 3: "),
         "{refusal}"
     );
+}
+
+#[test]
+fn settings_that_cannot_hold_together_are_refused() {
+    let refused = |variables: &[(&str, &str)]| {
+        let place = variables.iter().fold(Place::new(), |place, (name, value)| place.set((*name).to_owned(), *value));
+        place.refusal()
+    };
+    let open = refused(&[("GALLERY__IDENTITY", "none"), ("GALLERY__SERVER__BIND", "0.0.0.0")]);
+    assert!(open.starts_with("identity is none and server.bind is 0.0.0.0: everybody"), "{open}");
+    let file = "server.bind = \"0.0.0.0\"\n[identity.none]\npublic = true";
+    assert!(matches!(Place::new().file(file).settings().identity, Identity::None(_)), "said explicitly");
+    let nowhere = refused(&[
+        ("COGNITO_POOL_ID", "us-west-2_abc"),
+        ("COGNITO_CLIENT_ID", "client"),
+        ("COGNITO_DOMAIN", "photos.auth.us-west-2.amazoncognito.com"),
+    ]);
+    assert!(nowhere.contains("set server.base_url"), "{nowhere}");
+    let host = ("GALLERY__IDENTITY__LOCAL__SMTP_HOST", "mail.example.org");
+    let from = ("GALLERY__IDENTITY__LOCAL__MAIL_FROM", "photos@example.org");
+    let user = ("GALLERY__IDENTITY__LOCAL__SMTP_USER", "photos");
+    let password = ("GALLERY__IDENTITY__LOCAL__SMTP_PASSWORD", "swordfish");
+    let clear = ("GALLERY__IDENTITY__LOCAL__SMTP_TLS", "none");
+    assert!(refused(&[host]).contains("set identity.local.mail_from"));
+    assert!(refused(&[host, from, user]).contains("set both identity.local.smtp_user and"));
+    assert!(refused(&[host, from, user, password, clear]).contains("could be read on the way"));
+}
+
+#[test]
+fn a_setting_that_was_renamed_says_its_new_name() {
+    let refusal = Place::new().set("GALLERY__SERVER__SECRET", "swordfish").refusal();
+    assert_eq!(
+        refusal,
+        "the environment variable GALLERY__SERVER__SECRET is not a setting any more; it is called session.secret now"
+    );
+    let refusal = Place::new().file("server.secret = \"swordfish\"").refusal();
+    assert!(refusal.ends_with("is not a setting any more; it is called session.secret now"), "{refusal}");
 }
