@@ -264,7 +264,7 @@ async fn a_mail_server_that_is_down_is_logged_without_address_and_nobody_waits_f
         log.contains("as `identity.local.smtp_host`, `.smtp_port` and `.smtp_tls` say: Connection refused"),
         "{log}"
     );
-    assert!(!log.contains(BEA) && !log.contains("bea"), "{log}");
+    assert!(!log.contains(BEA), "{log}");
 }
 
 #[tokio::test]
