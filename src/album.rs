@@ -7,13 +7,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::RwLock};
 
 use crate::{
     catalog::{Catalog, Inserted, MAX_TERMS, Outage, Totals},
-    darkroom::{Darkroom, Unfinished},
+    darkroom::{self, Darkroom},
     error::{Error, Kind},
-    events::Events,
+    events::{Announcement, Events, trace},
     imaging::{self, Renditions, Undeveloped},
     photo::{Description, Label, MediaType, ObjectPath, Owner, Photo, PhotoId, Rendition, Term, TimelineKey},
     store::{Content, Disposition, Media, Object, Store},
@@ -21,14 +21,21 @@ use crate::{
 
 mod finish;
 mod intake;
+mod mend;
+mod overdue;
+mod unfinished;
 
-pub use finish::Finisher;
+pub use finish::{Finisher, Manner, Outcome};
 pub use intake::{Intake, Receiving, Upload};
+pub use mend::{MAX_RENDITION_BYTES, Mended};
+pub use unfinished::{Backlog, Place, Unfinished, delay};
 
 /// The longest search, in characters.
 pub const MAX_SEARCH_CHARS: usize = 200;
 /// How long the answer to a failed upload waits for what was stored to be taken away; that goes on afterwards.
 const TIDY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end of the process waits for photos to be given back.
+const ERRANDS_PATIENCE: Duration = Duration::from_secs(5);
 /// How many photos a page of the timeline holds.
 pub const PAGE: u32 = 60;
 
@@ -42,6 +49,8 @@ pub struct Album {
     clock: fn() -> DateTime<Utc>,
     /// Where work runs that must not die with the request that asked for it.
     runtime: Handle,
+    /// Read-locked by whatever is still to be written to the catalog before it is closed.
+    errands: Arc<RwLock<()>>,
 }
 
 /// What became of an upload.
@@ -101,7 +110,7 @@ impl Album {
         intake: Intake,
         clock: fn() -> DateTime<Utc>,
     ) -> Self {
-        Self { catalog, store, events, darkroom, intake, clock, runtime: Handle::current() }
+        Self { catalog, store, events, darkroom, intake, clock, runtime: Handle::current(), errands: Arc::default() }
     }
 
     /// Begins to receive a file; `raw_name` is what the sender calls it.
@@ -125,6 +134,7 @@ impl Album {
         let renditions = self.darkroom.develop(upload.path().to_owned()).await.map_err(unfinished)?;
         let (album, owner) = (Arc::clone(self), owner.clone());
         let writing = async move { album.write(owner, upload, media_type, description, renditions).await };
+        let writing = trace::within(trace::current(), writing);
         self.runtime
             .spawn(writing)
             .await
@@ -191,10 +201,22 @@ impl Album {
                 }
             }
         }
-        if let Err(cause) = self.events.announce(id).await {
-            tracing::warn!(photo = %id, error = format!("{cause:#}"), "the upload could not be announced; the sweep will find it");
-        }
+        self.announce(&photo).await;
         Ok(Received::New(photo))
+    }
+
+    /// Tells workers and other listeners of a photo that waits; when that fails, the sweep tells them later.
+    async fn announce(&self, photo: &Photo) {
+        if let Err(cause) = self.events.announce(&announcement(photo)).await {
+            tracing::warn!(photo = %photo.id, error = format!("{cause:#}"), "a photo could not be announced; the sweep will find it");
+        }
+    }
+
+    /// Tells workers again of a photo that waits; when that fails, the sweep tells them later.
+    pub async fn remind(&self, photo: &Photo) {
+        if let Err(cause) = self.events.remind(&announcement(photo)).await {
+            tracing::warn!(photo = %photo.id, error = format!("{cause:#}"), "no worker could be told of a photo; the sweep will find it");
+        }
     }
 
     async fn put_renditions(&self, id: PhotoId, renditions: &Renditions) -> anyhow::Result<()> {
@@ -268,7 +290,9 @@ impl Album {
                 .await
                 .map_err(catalog_trouble)?
                 .ok_or(Error::NotFound)?;
-            album.discard(&paths).await;
+            if let Err(cause) = album.discard(&paths).await {
+                tracing::warn!(error = format!("{cause:#}"), "the sweep will delete objects that are gone already");
+            }
             Ok(())
         };
         self.runtime
@@ -277,22 +301,24 @@ impl Album {
             .map_err(|e| Error::Internal(anyhow::Error::new(e).context("deleting a photo")))?
     }
 
-    /// Deletes the objects of deleted photos and then forgets that they were to be deleted.
-    async fn discard(&self, paths: &[ObjectPath]) {
-        let mut deleted = Vec::with_capacity(paths.len());
+    /// Deletes the objects of deleted photos and then forgets that they were to be deleted. Those that the store does not delete now.
+    async fn discard(&self, paths: &[ObjectPath]) -> anyhow::Result<Vec<ObjectPath>> {
+        let (mut deleted, mut left) = (Vec::with_capacity(paths.len()), Vec::new());
         for path in paths {
             match self.store.delete(path).await {
                 Ok(()) => deleted.push(path.clone()),
-                Err(cause) => tracing::warn!(
-                    %path,
-                    error = format!("{cause:#}"),
-                    "an object of a deleted photo is still there; the sweep will delete it"
-                ),
+                Err(cause) => {
+                    tracing::warn!(
+                        %path,
+                        error = format!("{cause:#}"),
+                        "an object of a deleted photo is still there; the sweep will delete it"
+                    );
+                    left.push(path.clone());
+                }
             }
         }
-        if let Err(cause) = self.catalog.clear_discarded(&deleted).await {
-            tracing::warn!(error = format!("{cause:#}"), "the sweep will delete objects that are gone already");
-        }
+        self.catalog.clear_discarded(&deleted).await?;
+        Ok(left)
     }
 
     /// A signed link to one rendition of a photo; the original is for saving under its own name.
@@ -322,14 +348,36 @@ impl Album {
         self.store.media(path, query)
     }
 
+    /// Waits, no longer than `patience`, until photos are given back whose finishing was dropped.
+    pub async fn run_errands(&self, patience: Duration) {
+        if tokio::time::timeout(patience, self.errands.write()).await.is_err() {
+            tracing::warn!(
+                "photos in hand could not be given back; they are taken up again as if this process had died"
+            );
+        }
+    }
+
     /// Closes the catalog's connections once they are returned; the album cannot be used afterwards.
     pub async fn close(&self) {
+        self.run_errands(ERRANDS_PATIENCE).await;
         self.catalog.close().await;
     }
 
     /// The moment, by the album's clock.
     pub fn now(&self) -> DateTime<Utc> {
         (self.clock)()
+    }
+}
+
+/// What is told of a photo that waits.
+fn announcement(photo: &Photo) -> Announcement {
+    Announcement {
+        photo: photo.id,
+        owner: photo.owner.clone(),
+        original: photo.original.clone(),
+        media_type: photo.media_type,
+        bytes: photo.bytes,
+        uploaded_at: photo.created_at,
     }
 }
 
@@ -376,13 +424,13 @@ fn refusal(undeveloped: &Undeveloped) -> Error {
     Error::refused(kind, undeveloped.to_string())
 }
 
-fn unfinished(unfinished: Unfinished) -> Error {
+fn unfinished(unfinished: darkroom::Unfinished) -> Error {
     match unfinished {
-        Unfinished::Undeveloped(undeveloped) => refusal(&undeveloped),
-        Unfinished::Busy => Error::Unavailable {
+        darkroom::Unfinished::Undeveloped(undeveloped) => refusal(&undeveloped),
+        darkroom::Unfinished::Busy => Error::Unavailable {
             retry_after: Duration::from_secs(10),
             cause: anyhow::anyhow!("the darkroom's queue is full"),
         },
-        Unfinished::Failed(cause) => Error::outside(cause),
+        darkroom::Unfinished::Failed(cause) => Error::outside(cause),
     }
 }

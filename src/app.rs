@@ -4,6 +4,7 @@ use std::{net::TcpListener, num::NonZeroUsize, os::unix::fs::DirBuilderExt, path
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -11,49 +12,52 @@ use url::Url;
 use crate::{
     accounts::{Accounts, Keys, Times},
     album::{Album, Finisher, Intake},
-    catalog::{Catalog, Connection, PoolSize, SchemaState, Tls},
+    audit::{self, Audit},
+    catalog::{Catalog, Connection, Misfit, PoolSize, SchemaState, Tls},
     darkroom::Darkroom,
-    events::{Events, in_process::InProcess},
+    events::Events,
     identity::{
         Identity,
         cognito::{self, Cognito},
     },
     imaging,
-    labeler::{
-        Labeler,
-        builtin::{Builtin, fusion::Thresholds},
-        rekognition::Rekognition,
-    },
-    pages::{self, Cookies, Site, account::data::Archives, upload::Bounds},
-    photo::{MediaType, ObjectPath, PhotoId},
+    pages::{self, Cookies, Site, account::data::Archives, changes::Changes, upload::Bounds},
+    readiness::{self, Readiness},
     server::{self, Server},
     settings::{self, Settings},
-    store::{Disk, Disposition, S3, Store},
-    worker,
+    store::{Disk, S3, Store},
+    supervisor::{self, Supervisor},
+    worker::{self, Worker},
 };
 
 pub use local::open_local_accounts;
 
+use ground::Ground;
+
 mod aws;
+mod events;
+mod ground;
+mod labeler;
 mod local;
 
-/// How many uploads may wait for the worker in memory; the sweep finds the others.
-const EVENTS_WAITING: usize = 1024;
 /// What a form of one file has beside the file, in bytes, at most.
 const FORM_BYTES: u64 = 64 << 10;
-/// Photos that are labelled at once when the labeler is a service outside.
-const OUTSIDE_AT_ONCE: usize = 4;
 /// Files that an import brings at once for each thread that develops.
 const IMPORTS_PER_THREAD: usize = 2;
 
 /// All parts, chosen and put together.
 pub struct App {
     settings: Settings,
+    catalog: Catalog,
     album: Arc<Album>,
     accounts: Arc<Accounts>,
     finisher: Arc<Finisher>,
     events: Arc<dyn Events>,
     store: Arc<dyn Store>,
+    ground: Ground,
+    readiness: Arc<Readiness>,
+    supervisor: Supervisor,
+    pictures_from: Option<String>,
     at_once: usize,
     draining: CancellationToken,
 }
@@ -68,12 +72,6 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Photos that the builtin labeler looks at at once: half of the cores are left to those who wait for an answer, and each look
-/// takes some 80 MB of memory.
-fn labelled_at_once() -> usize {
-    cores().div_ceil(2)
-}
-
 /// `configured`, or the number of cores for 0.
 fn threads(configured: usize) -> NonZeroUsize {
     NonZeroUsize::new(configured).unwrap_or(NonZeroUsize::new(cores()).unwrap_or(NonZeroUsize::MIN))
@@ -82,6 +80,47 @@ fn threads(configured: usize) -> NonZeroUsize {
 impl App {
     /// Chooses and opens the parts. A part that cannot work is an error that says what to do; the store and the catalog must answer.
     pub async fn open(settings: Settings) -> anyhow::Result<Self> {
+        let app = Self::assemble(settings).await?;
+        app.ground.prove().await?;
+        Ok(app)
+    }
+
+    /// Like [`open`](Self::open) for who only looks: it makes no gallery where there is none, and leaves the database's tables as they are.
+    pub async fn visit(settings: Settings) -> anyhow::Result<Self> {
+        let missing = |what: &Path| {
+            format!(
+                "there is no gallery here, for {} is missing; set `data` to the folder with which the gallery is served, and see that its disk is mounted",
+                what.display()
+            )
+        };
+        let sqlite = matches!(settings.catalog, settings::Catalog::Sqlite);
+        if sqlite && !settings.catalog_file().is_file() {
+            bail!(missing(&settings.catalog_file()));
+        }
+        if matches!(settings.store, settings::Store::Disk) && !settings.photo_folder().is_dir() {
+            bail!(missing(&settings.photo_folder()));
+        }
+        let app = Self::assemble(settings).await?;
+        app.catalog.schema_state().await.context(if sqlite { SQLITE } else { MYSQL })?;
+        app.ground.prove_store().await?;
+        Ok(app)
+    }
+
+    /// Like [`open`](Self::open) for what runs on and on: a database or a bucket that is away is waited for by [`settle`](Self::settle).
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let app = Self::assemble(settings).await?;
+        app.ground.try_to_prove().await?;
+        Ok(app)
+    }
+
+    /// Waits until the database and the store have been seen to serve; an error when one of them says no.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.ground.settle().await
+    }
+
+    /// The parts, chosen and not asked anything yet.
+    async fn assemble(settings: Settings) -> anyhow::Result<Self> {
+        supervisor::count_panics();
         let data = &settings.data;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| {
             format!(
@@ -90,13 +129,9 @@ impl App {
             )
         })?;
         let intake = Intake::open(&data.join("incoming"), settings.upload.max_bytes)?;
-        let catalog = open_catalog(&settings).await?;
-        let store = open_store(&settings).await?;
-        store.check().await.with_context(|| match settings.store {
-            settings::Store::Disk => "photos cannot be kept below `data`",
-            settings::Store::S3(_) => "photos cannot be kept in the bucket; check `store.s3.*` and `aws.*`",
-        })?;
-        let labeler = open_labeler(&settings).await?;
+        let catalog = catalog_of(&settings)?;
+        let (store, pictures_from) = open_store(&settings).await?;
+        let labeler = labeler::open(&settings).await?;
         let limits = imaging::Limits {
             max_pixels: settings.upload.max_pixels,
             max_side: settings.upload.max_side,
@@ -104,17 +139,33 @@ impl App {
         };
         let darkroom = Darkroom::new(threads(settings.upload.threads), settings.upload.queue, limits)
             .context("starting the darkroom's threads")?;
-        let events: Arc<dyn Events> = Arc::new(InProcess::new(EVENTS_WAITING));
+        let events = events::open(&settings).await?;
         let identity = open_identity(&settings, &catalog).await?;
         let album =
             Arc::new(Album::new(catalog.clone(), Arc::clone(&store), Arc::clone(&events), darkroom, intake, now));
-        let accounts = Arc::new(open_accounts(&settings, catalog, identity, Arc::clone(&album))?);
-        let at_once = match settings.labeler {
-            settings::Labeler::Rekognition(_) => OUTSIDE_AT_ONCE,
-            settings::Labeler::Builtin(_) | settings::Labeler::None => labelled_at_once(),
-        };
-        let finisher = Arc::new(Finisher::new(Arc::clone(&album), labeler));
-        Ok(Self { settings, album, accounts, finisher, events, store, at_once, draining: CancellationToken::new() })
+        let (draining, supervisor) = (CancellationToken::new(), Supervisor::default());
+        let parts = (catalog.clone(), Arc::clone(&store), Arc::clone(&events));
+        let readiness = Arc::new(Readiness::new(parts.0, parts.1, parts.2, supervisor.clone(), draining.clone()));
+        let ground = Ground::new(&settings, catalog.clone(), Arc::clone(&store), Arc::clone(&readiness));
+        let accounts = Arc::new(open_accounts(&settings, catalog.clone(), identity, Arc::clone(&album))?);
+        let at_once = labeler::at_once(&settings);
+        let manner = labeler::manner(&settings);
+        let finisher = Arc::new(Finisher::with_manner(Arc::clone(&album), labeler, manner));
+        Ok(Self {
+            settings,
+            catalog,
+            album,
+            accounts,
+            finisher,
+            events,
+            store,
+            ground,
+            readiness,
+            supervisor,
+            pictures_from,
+            at_once,
+            draining,
+        })
     }
 
     /// The album.
@@ -130,6 +181,40 @@ impl App {
     /// What finishes photos.
     pub fn finisher(&self) -> &Arc<Finisher> {
         &self.finisher
+    }
+
+    /// What compares catalog, store and queue.
+    pub fn audit(&self) -> Audit {
+        let parts = audit::Parts {
+            catalog: self.catalog.clone(),
+            store: Arc::clone(&self.store),
+            events: Arc::clone(&self.events),
+            album: Arc::clone(&self.album),
+            accounts: Arc::clone(&self.accounts),
+        };
+        let rules = audit::Rules {
+            knows_owners: matches!(self.settings.identity, settings::Identity::Local(_)),
+            session: session_times(&self.settings).absolute,
+            lease: Duration::from_secs(self.settings.worker.sweep_minutes * 60),
+            queue_elsewhere: self.queue_is_elsewhere(),
+            scratch: self.settings.data.clone(),
+        };
+        Audit::new(parts, rules, now)
+    }
+
+    /// Whether uploads are announced to a queue that the settings do not name.
+    fn queue_is_elsewhere(&self) -> bool {
+        matches!(&self.settings.events, settings::Events::Aws(aws) if aws.queue_url.is_none())
+    }
+
+    /// Whether this instance can do its work.
+    pub fn readiness(&self) -> &Arc<Readiness> {
+        &self.readiness
+    }
+
+    /// What keeps the background tasks alive.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// Cancelled when the server is about to stop: `/ping` then says so, everything else goes on.
@@ -167,7 +252,12 @@ impl App {
     }
 
     /// The web server over these parts.
-    pub async fn server(&self, listener: TcpListener) -> anyhow::Result<Server> {
+    pub fn server(&self, listener: TcpListener) -> anyhow::Result<Server> {
+        self.server_with(listener, pages::routes)
+    }
+
+    /// The web server over these parts, with the pages that `routes` names.
+    pub fn server_with(&self, listener: TcpListener, routes: server::Routes) -> anyhow::Result<Server> {
         let settings = &self.settings;
         let base_url =
             settings.server.base_url.as_deref().map(Url::parse).transpose().context("reading server.base_url")?;
@@ -177,8 +267,10 @@ impl App {
             accounts: Arc::clone(&self.accounts),
             cookies: Cookies { secure: base_url.as_ref().is_some_and(|base| base.scheme() == "https") },
             trusts: Box::new(move |address| proxies.iter().any(|network| network.contains(address))),
+            readiness: Arc::clone(&self.readiness),
             draining: self.draining(),
             archives: Archives::default(),
+            changes: Changes::on(tokio::runtime::Handle::current()),
             uploads: Bounds {
                 max_bytes: settings.upload.max_bytes,
                 max_request_bytes: settings.upload.max_request_bytes.max(settings.upload.max_bytes + FORM_BYTES),
@@ -190,20 +282,15 @@ impl App {
         let options = server::Options {
             workers: settings.server.workers,
             keep_alive: Duration::from_secs(settings.server.keep_alive_seconds),
-            shutdown: Duration::from_secs(30),
+            shutdown: Duration::from_secs(settings.server.shutdown_seconds),
+            requests_at_once: settings.server.requests_at_once,
+            connections: connections(),
             base_url,
-            pictures_from: self.pictures_from().await?,
+            pictures_from: self.pictures_from.clone(),
             sign_in_at: self.sign_in_at(),
         };
         listener.set_nonblocking(true).context("preparing the socket")?;
-        Server::new(listener, site, &options).context("starting the web server")
-    }
-
-    /// The origin of signed links, when they lead away from the gallery.
-    async fn pictures_from(&self) -> anyhow::Result<Option<String>> {
-        let anything = ObjectPath::original(PhotoId::new(now()), MediaType::Jpeg);
-        let link = self.store.link(&anything, MediaType::Jpeg, &Disposition::Inline).await?;
-        Ok(Url::parse(&link).ok().map(|url| url.origin().ascii_serialization()))
+        Server::new(listener, site, routes, &options).context("starting the web server")
     }
 
     /// The origin of the pages on which people sign in, when those are the provider's own.
@@ -223,11 +310,73 @@ impl App {
         self.album.close().await;
     }
 
-    /// Finishes photos, and sweeps up after people, until `stop`.
-    pub async fn work(&self, stop: CancellationToken) {
-        let finishing = worker::run(Arc::clone(&self.finisher), Arc::clone(&self.events), self.at_once, stop.clone());
-        tokio::join!(finishing, self.accounts.tend(stop));
+    /// What does the work behind messages.
+    pub fn worker(&self) -> Worker {
+        let sweep_every = Duration::from_secs(self.settings.worker.sweep_minutes * 60);
+        Worker::new(
+            Arc::clone(&self.finisher),
+            Arc::clone(&self.events),
+            worker::Bounds { at_once: self.at_once, sweep_every },
+        )
     }
+
+    /// How uploads tell workers.
+    pub fn events(&self) -> &Arc<dyn Events> {
+        &self.events
+    }
+
+    /// The bucket of originals, when they are in one.
+    pub fn bucket(&self) -> Option<&str> {
+        events::bucket(&self.settings)
+    }
+
+    /// Finishes photos, and sweeps up after people, from when the database is there until `stop`.
+    pub async fn work(&self, stop: CancellationToken) {
+        if !self.can_begin(&stop).await {
+            return;
+        }
+        let finishing = self.supervisor.keep(readiness::WORKER, &stop, || self.worker().run(stop.clone()));
+        tokio::join!(finishing, self.sweep_up(&stop));
+    }
+
+    /// Sweeps up after people, and tells other workers again of photos that were left behind, from when the database is there until `stop`.
+    pub async fn tend(&self, stop: CancellationToken) {
+        if !self.can_begin(&stop).await {
+            return;
+        }
+        let reminding = async {
+            if self.events.is_shared() && self.events.announces() {
+                self.supervisor.keep(worker::REMINDER, &stop, || self.worker().remind(stop.clone())).await;
+            }
+        };
+        tokio::join!(reminding, self.sweep_up(&stop));
+    }
+
+    async fn sweep_up(&self, stop: &CancellationToken) {
+        self.supervisor.keep(readiness::SWEEP, stop, || self.accounts.tend(stop.clone())).await;
+    }
+
+    /// Waits for the database; `false` when `stop` comes first.
+    async fn can_begin(&self, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = self.readiness.opened() => true,
+        }
+    }
+}
+
+/// How many connections browsers may hold open: half of the files that this process may open, less those that it needs for itself. As many
+/// files are asked for as the system grants.
+fn connections() -> usize {
+    const OWN: u64 = 96;
+    const MOST: u64 = 50_000;
+    let mut files = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: files.maximum, maximum: files.maximum };
+    if setrlimit(Resource::Nofile, wanted).is_ok() {
+        files = wanted;
+    }
+    let connections = (files.current.unwrap_or(u64::MAX).saturating_sub(OWN) / 2).clamp(16, MOST);
+    usize::try_from(connections).unwrap_or(16)
 }
 
 /// How to reach the catalog with the settings' own account.
@@ -252,45 +401,60 @@ pub fn connection(settings: &Settings) -> Connection {
     }
 }
 
-/// The catalog at the schema that this program knows: SQLite is brought to it here, MySQL must have been by `migrate`.
-async fn open_catalog(settings: &Settings) -> anyhow::Result<Catalog> {
-    let size = match &settings.catalog {
-        settings::Catalog::Sqlite => PoolSize::default(),
-        settings::Catalog::MySql(mysql) => PoolSize(mysql.connections),
-    };
-    let catalog = Catalog::open(&connection(settings), size)?;
-    if matches!(settings.catalog, settings::Catalog::Sqlite) {
-        catalog.migrate().await.context(
-            "the catalog below `data` cannot be used; set `data` to another folder or put its backup in place",
-        )?;
-        return Ok(catalog);
-    }
-    match catalog.schema_state().await.context(
-        "the database cannot be used; check `catalog.mysql.host`, `.port`, `.user`, `.password` and `.database`",
-    )? {
-        SchemaState::Current => Ok(catalog),
-        SchemaState::Empty => bail!(
-            "the database has no tables of the gallery yet; run `photo-gallery migrate` once, with the master account"
-        ),
-        SchemaState::Older(steps) => {
-            bail!(
-                "the database's tables are of an older version ({steps} steps behind); run `photo-gallery migrate`, with the master account"
-            )
-        }
-        SchemaState::Newer(steps) => {
-            bail!(
-                "the database's tables are of a newer version ({steps} steps ahead of this program); start that version or a newer one"
-            )
+/// The catalog, not asked anything yet.
+fn catalog_of(settings: &Settings) -> anyhow::Result<Catalog> {
+    let connection = connection(settings);
+    match &settings.catalog {
+        settings::Catalog::Sqlite => Catalog::open(&connection, PoolSize::default()),
+        settings::Catalog::MySql(mysql) => {
+            let wait = Duration::from_secs(mysql.acquire_timeout_seconds);
+            Catalog::open_waiting(&connection, PoolSize(mysql.connections), wait)
         }
     }
 }
 
-async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+/// The catalog at the schema that this program knows.
+async fn open_catalog(settings: &Settings) -> anyhow::Result<Catalog> {
+    let catalog = catalog_of(settings)?;
+    prove_catalog(&catalog, matches!(settings.catalog, settings::Catalog::Sqlite)).await?;
+    Ok(catalog)
+}
+
+/// What to do when the catalog does not serve.
+const SQLITE: &str = "the catalog below `data` cannot be used; set `data` to another folder or put its backup in place";
+const MYSQL: &str =
+    "the database cannot be used; check `catalog.mysql.host`, `.port`, `.user`, `.password` and `.database`";
+
+/// Proves that the catalog has the schema that this program knows: SQLite is brought to it here, MySQL must have been by `migrate`.
+async fn prove_catalog(catalog: &Catalog, sqlite: bool) -> anyhow::Result<()> {
+    if sqlite {
+        return catalog.migrate().await.context(SQLITE);
+    }
+    match catalog.schema_state().await.context(MYSQL)? {
+        SchemaState::Current => Ok(()),
+        SchemaState::Empty => Err(Misfit(
+            "the database has no tables of the gallery yet; run `photo-gallery migrate` once, with the master account"
+                .to_owned(),
+        )
+        .into()),
+        SchemaState::Older(steps) => Err(Misfit(format!(
+            "the database's tables are of an older version ({steps} steps behind); run `photo-gallery migrate`, with the master account"
+        ))
+        .into()),
+        SchemaState::Newer(steps) => Err(Misfit(format!(
+            "the database's tables are of a newer version ({steps} steps ahead of this program); start that version or a newer one"
+        ))
+        .into()),
+    }
+}
+
+/// The store, and the origin of its links when they lead away from the gallery.
+async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Option<String>)> {
     let expiry = Duration::from_secs(settings.links.expiry_seconds);
     let s3 = match &settings.store {
         settings::Store::Disk => {
             let key = settings.secret()?.key("media links");
-            return Ok(Arc::new(Disk::open(settings.photo_folder(), pages::media::BASE, &key, expiry, now)?));
+            return Ok((Arc::new(Disk::open(settings.photo_folder(), pages::media::BASE, &key, expiry, now)?), None));
         }
         settings::Store::S3(s3) => s3,
     };
@@ -300,31 +464,9 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     let client = aws_sdk_s3::config::Builder::from(&config).force_path_style(path_style).build();
     #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
     let client = aws_sdk_s3::Client::from_conf(client);
-    Ok(Arc::new(S3::new(client, provider, s3.bucket.clone(), expiry, now)))
-}
-
-async fn open_labeler(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Labeler>>> {
-    Ok(match &settings.labeler {
-        settings::Labeler::None => None,
-        settings::Labeler::Builtin(percent) => {
-            let thresholds = Thresholds {
-                class: percent.exact_percent,
-                group: percent.general_percent,
-                object: percent.object_percent,
-                ..Thresholds::default()
-            };
-            let builtin = Builtin::new(thresholds, labelled_at_once());
-            builtin.check()?;
-            Some(Arc::new(builtin))
-        }
-        settings::Labeler::Rekognition(rekognition) => {
-            let config =
-                aws::config(&settings.aws, rekognition.region.as_deref(), rekognition.endpoint.as_deref()).await?;
-            #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
-            let client = aws_sdk_rekognition::Client::new(&config);
-            Some(Arc::new(Rekognition::new(client, rekognition.max_labels, rekognition.min_confidence)))
-        }
-    })
+    let origin = aws::origin(&client, &s3.bucket).await?;
+    let store = S3::new(client, provider, s3.bucket.clone(), s3.at_once, expiry, now);
+    Ok((Arc::new(store), Some(origin)))
 }
 
 async fn open_identity(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Option<Arc<dyn Identity>>> {
@@ -368,19 +510,23 @@ async fn open_cognito(settings: &Settings, pool: &settings::Cognito) -> anyhow::
     Ok(Some(cognito))
 }
 
+fn session_times(settings: &Settings) -> Times {
+    const DAY: u64 = 24 * 60 * 60;
+    let session = &settings.session;
+    Times {
+        idle: Duration::from_secs(session.idle_days * DAY),
+        absolute: Duration::from_secs(session.absolute_days * DAY),
+        renew: Duration::from_secs(session.renew_minutes * 60),
+    }
+}
+
 fn open_accounts(
     settings: &Settings,
     catalog: Catalog,
     identity: Option<Arc<dyn Identity>>,
     album: Arc<Album>,
 ) -> anyhow::Result<Accounts> {
-    const DAY: u64 = 24 * 60 * 60;
-    let session = &settings.session;
-    let times = Times {
-        idle: Duration::from_secs(session.idle_days * DAY),
-        absolute: Duration::from_secs(session.absolute_days * DAY),
-        renew: Duration::from_secs(session.renew_minutes * 60),
-    };
+    let times = session_times(settings);
     let secret = settings.secret()?;
     let keys = Keys {
         seal: secret.key("sealed cookies and grants"),

@@ -22,15 +22,15 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// What to do; `None` is [`Command::Serve`].
+    /// What to do; `None` is [`Command::Serve`], and [`Command::Lambda`] where Lambda started the program.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
 impl Cli {
-    /// What to do.
-    pub fn command(&self) -> Command {
-        self.command.clone().unwrap_or(Command::Serve)
+    /// What to do; `under_lambda` when Lambda started the program.
+    pub fn command(&self, under_lambda: bool) -> Command {
+        self.command.clone().unwrap_or(if under_lambda { Command::Lambda } else { Command::Serve })
     }
 }
 
@@ -51,6 +51,21 @@ pub enum Command {
                             photo-gallery work\n  \
                             photo-gallery --config /etc/photo-gallery.toml work")]
     Work,
+
+    /// Compare the catalog with the store, and say what is wrong
+    #[command(
+        after_help = "Prints a sentence for each finding and ends with 1 when there is any. Works while the gallery is served.\n\n\
+                            Examples:\n  \
+                            photo-gallery check\n  \
+                            photo-gallery check --deep             read every original and compare its SHA-256\n  \
+                            photo-gallery check --repair           mend what can be mended\n  \
+                            photo-gallery check --json | jq .findings"
+    )]
+    Check(Check),
+
+    /// Finish photos as a Lambda function does: started by Lambda as `bootstrap`, this is the default command
+    #[command(after_help = "Takes batches of SQS, SNS and S3 from Lambda's runtime API (AWS_LAMBDA_RUNTIME_API).")]
+    Lambda,
 
     /// Bring the MySQL database to this version's tables, and make the web server's account
     #[command(
@@ -166,6 +181,28 @@ pub enum Account {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What `check` looks at, and what it does about it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Read every object whole and compare its SHA-256 with the catalog's
+    #[arg(long)]
+    pub deep: bool,
+
+    /// Mend what can be mended: renditions, label texts, words, counts, leftovers. Deletes the few objects older than a day that belong to no
+    /// photo, and none when they look like photos that the catalog has lost
+    #[arg(long)]
+    pub repair: bool,
+
+    /// Delete all objects older than a day that belong to no photo, however many. For good: look at what `check` lists first
+    #[arg(long, requires = "repair")]
+    pub delete_orphans: bool,
+
+    /// Print one JSON object instead of sentences
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How `migrate` signs in.

@@ -3,16 +3,16 @@
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     path::Path,
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::stop::Stop;
 use crate::{
     app::{self, App},
     cli::{Command, Migrate},
@@ -21,53 +21,58 @@ use crate::{
 };
 
 mod account;
+mod check;
+mod lambda;
+mod stop;
 
 /// Does what the command says, until it is done or the program is told to stop.
 pub fn run(command: &Command, settings: Settings) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the program's threads")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match command {
-            Command::Serve => serve(settings).await,
-            Command::Work => work(settings).await,
+            Command::Serve => Box::pin(serve(settings)).await,
+            Command::Work => Box::pin(work(settings)).await,
+            Command::Check(how) => check::run(settings, *how).await,
+            Command::Lambda => lambda::run(settings).await,
             Command::Migrate(how) => migrate(&settings, how).await,
-            Command::Import { folder, account } => import_folder(settings, folder, account.as_deref()).await,
+            Command::Import { folder, account } => Box::pin(import_folder(settings, folder, account.as_deref())).await,
             Command::Account(what) => Box::pin(account::run(settings, what)).await,
             Command::Settings { .. } => Ok(()),
         }
-    })
+    });
+    // A picture that is still being looked at holds up nobody.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
-/// Ends when the program is told to stop.
-async fn told_to_stop() -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
+/// How long photos that were broken off may take to be given back.
+const GIVES_BACK: Duration = Duration::from_secs(1);
+/// How long the last letters and the catalog may take at the end.
+const CLOSES_WITHIN: Duration = Duration::from_secs(15);
+/// How long is waited before the database is asked again for what the operator should know.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
 
 /// Serves pages and finishes photos, side by side; the end of either ends both.
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let mut stop = pin!(told_to_stop());
+    let stop = Stop::listen()?;
     let listener = App::listen(&settings)?;
     let address = listener.local_addr().context("asking for the port")?;
-    let drain = Duration::from_secs(settings.server.drain_seconds);
-    let app = Arc::new(App::open(settings).await?);
-    let server = app.server(listener).await?;
-    let (handle, draining, until) = (server.handle(), app.draining(), CancellationToken::new());
+    let (drain, beside) = (Duration::from_secs(settings.server.drain_seconds), settings.worker.beside_server);
+    let shutdown = Duration::from_secs(settings.server.shutdown_seconds);
+    let Some(app) = unless_told(&stop, Box::pin(App::start(settings))).await? else { return Ok(()) };
+    let app = Arc::new(app);
+    let server = app.server(listener)?;
+    let (handle, until) = (server.handle(), CancellationToken::new());
     let mut working = {
         let (app, until) = (Arc::clone(&app), until.clone());
-        tokio::spawn(async move { app.work(until).await })
+        tokio::spawn(async move { if beside { app.work(until).await } else { app.tend(until).await } })
     };
     let mut serving = tokio::spawn(server.run());
     tracing::info!("the gallery is at http://{address}");
-    if let Some(notice) = app.exposure().await? {
-        tracing::warn!("{notice}");
-    }
-    tokio::select! {
-        told = &mut stop => told?,
+    let refused = tokio::select! {
+        () = stop.told.cancelled() => None,
+        refused = told(&app) => Some(refused),
         ended = &mut serving => {
             ended.context("the web server broke")?.context("the web server ended")?;
             bail!("the web server ended by itself");
@@ -76,36 +81,127 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             ended.context("the worker broke")?;
             bail!("the worker ended by itself");
         }
-    }
+    };
+    let outcome = outcome_of(refused);
+    app.draining().cancel();
     if !drain.is_zero() {
         tracing::info!("draining for {} s: /ping says 503, everything else goes on", drain.as_secs());
-        draining.cancel();
         tokio::select! {
             () = tokio::time::sleep(drain) => {}
-            told = told_to_stop() => told?,
+            () = stop.hurried.cancelled() => {}
         }
     }
     tracing::info!("stopping: requests and photos in hand are finished");
     until.cancel();
-    handle.stop(true).await;
-    serving.await.context("the web server broke")?.context("stopping the web server")?;
-    working.await.context("the worker broke")?;
-    app.close().await;
-    Ok(())
+    let ending = async {
+        handle.stop(true).await;
+        serving.await.context("the web server broke")?.context("stopping the web server")?;
+        (&mut working).await.context("the worker broke")
+    };
+    // The web server keeps to the same time, and looks once a second.
+    within(shutdown + Duration::from_secs(1), ending).await?;
+    break_off(&working).await;
+    close(&app).await;
+    outcome
 }
 
 /// Finishes photos without serving pages.
 async fn work(settings: Settings) -> anyhow::Result<()> {
-    let app = App::open(settings).await?;
-    let until = CancellationToken::new();
-    let stopping = until.clone();
-    tokio::spawn(async move {
-        let _ = told_to_stop().await;
-        stopping.cancel();
-    });
-    tracing::info!("working; photos that wait are looked for every few seconds");
-    app.work(until).await;
-    Ok(())
+    let stop = Stop::listen()?;
+    let shutdown = Duration::from_secs(settings.server.shutdown_seconds);
+    let Some(app) = unless_told(&stop, Box::pin(App::start(settings))).await? else { return Ok(()) };
+    let (app, until) = (Arc::new(app), CancellationToken::new());
+    let mut working = {
+        let (app, until) = (Arc::clone(&app), until.clone());
+        tokio::spawn(async move { app.work(until).await })
+    };
+    tracing::info!("working: photos are finished until this is told to stop");
+    let refused = tokio::select! {
+        () = stop.told.cancelled() => None,
+        refused = settled(&app) => Some(refused),
+        ended = &mut working => {
+            ended.context("the worker broke")?;
+            bail!("the worker ended by itself");
+        }
+    };
+    let outcome = outcome_of(refused);
+    tracing::info!("stopping: photos in hand are finished");
+    app.draining().cancel();
+    until.cancel();
+    within(shutdown, async { (&mut working).await.context("the worker broke") }).await?;
+    break_off(&working).await;
+    close(&app).await;
+    outcome
+}
+
+/// What `opening` opens; `None` when the program is told to stop before it is open.
+async fn unless_told(stop: &Stop, opening: impl Future<Output = anyhow::Result<App>>) -> anyhow::Result<Option<App>> {
+    tokio::select! {
+        opened = opening => opened.map(Some),
+        () = stop.told.cancelled() => Ok(None),
+    }
+}
+
+/// What a program that stops in order ends with: a failure when one of its parts said no, which is told at once.
+fn outcome_of(refused: Option<anyhow::Error>) -> anyhow::Result<()> {
+    let Some(refused) = refused else { return Ok(()) };
+    tracing::error!(error = format!("{refused:#}"), "a part that the gallery needs says no: it stops in order");
+    Err(refused)
+}
+
+/// Waits for what the gallery stands on, and then for ever; an error when a part of it says no.
+async fn settled(app: &App) -> anyhow::Error {
+    match app.settle().await {
+        Ok(()) => std::future::pending().await,
+        Err(refused) => refused,
+    }
+}
+
+/// Like [`settled`], and tells the operator what they should know of a gallery that is open.
+async fn told(app: &App) -> anyhow::Error {
+    let telling = async {
+        app.readiness().opened().await;
+        loop {
+            match app.exposure().await {
+                Ok(notice) => {
+                    if let Some(notice) = notice {
+                        tracing::warn!("{notice}");
+                    }
+                    return std::future::pending().await;
+                }
+                Err(_) => tokio::time::sleep(ASKED_AGAIN).await,
+            }
+        }
+    };
+    tokio::select! {
+        refused = settled(app) => refused,
+        refused = telling => refused,
+    }
+}
+
+/// Waits for what is still in hand, and no longer than `time`.
+async fn within(time: Duration, ending: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::time::timeout(time, ending).await.unwrap_or_else(|_| {
+        tracing::warn!(
+            "not everything in hand was finished within {} s; what was not is done again later",
+            time.as_secs()
+        );
+        Ok(())
+    })
+}
+
+/// Breaks off what a worker that did not end in time still has in hand, while it can be given back.
+async fn break_off(working: &JoinHandle<()>) {
+    if !working.is_finished() {
+        working.abort();
+        tokio::time::sleep(GIVES_BACK).await;
+    }
+}
+
+async fn close(app: &App) {
+    if tokio::time::timeout(CLOSES_WITHIN, app.close()).await.is_err() {
+        tracing::warn!("the catalog did not close in time; it is whole all the same");
+    }
 }
 
 async fn import_folder(settings: Settings, folder: &Path, account: Option<&str>) -> anyhow::Result<()> {

@@ -252,6 +252,26 @@ fn develop_as(media_type: MediaType, original: &[u8], limits: &Limits) -> Result
     })
 }
 
+/// A print of ours within `longest` pixels a side. Takes some tens of milliseconds of CPU.
+pub fn smaller(print: &[u8], longest: u32) -> Result<Vec<u8>, Undeveloped> {
+    let limits = Limits::default();
+    catch_unwind(AssertUnwindSafe(|| Ok(prints::jpeg(&jpeg::expose(print, &limits)?.sheet.within(longest)))))
+        .unwrap_or(Err(Undeveloped::Damaged(MediaType::Jpeg)))
+}
+
+/// Decodes a rendition whole, and tells its width and height in pixels. Takes some milliseconds of CPU.
+pub fn proof(rendition: &[u8]) -> Result<(u32, u32), Undeveloped> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| jpeg::expose(rendition, &Limits::default())));
+    decoded.unwrap_or(Err(Undeveloped::Damaged(MediaType::Jpeg))).map(|negative| (negative.width, negative.height))
+}
+
+/// The size in pixels that a rendition of an original of this size has; `None` for the original itself.
+pub fn rendition_size(width: u32, height: u32, rendition: Rendition) -> Option<(u32, u32)> {
+    let longest = rendition.longest_side()?;
+    let (width, height) = target_size(width, height, Rendition::Display.longest_side().unwrap_or(u32::MAX));
+    Some(target_size(width, height, longest))
+}
+
 /// Whether developing this original takes far more memory than its size on screen: the darkroom does one of these at a time.
 pub fn is_heavy(original: &[u8]) -> bool {
     match media_type(original) {

@@ -12,8 +12,10 @@
 //! | [`settings`] | everything that can be configured; sole reader of the environment |
 //! | [`server`] | the web server: middleware around the [`pages`] |
 //! | [`pages`] | the table of all URLs, and the visitor |
+//! | [`readiness`] | whether this instance can do its work now |
 //! | [`worker`] | the loop that renders adopted photos and labels all photos |
 //! | [`import`] | the command that takes a folder of photos in |
+//! | [`audit`] | whether catalog, store and queue agree, and what can be set right |
 //! | [`accounts`] | what the app does about people: sign in, sessions, limits; no HTTP, no SQL, no AWS |
 //! | [`album`] | what the app does about photos; no HTTP, no SQL, no AWS |
 //! | [`catalog`] | all SQL, one text for MySQL and SQLite |
@@ -21,6 +23,7 @@
 //! | [`darkroom`] | the bounded pool of threads on which pictures are developed |
 //! | [`imaging`] | upload bytes to checked, upright, bounded renditions; pure |
 //! | [`archive`] | the format of the archive in which people take their photos along; pure |
+//! | [`supervisor`] | keeps background tasks alive, and counts panics |
 //! | [`error`] | what can go wrong for a visitor, and its status |
 //! | [`photo`] | the words of the domain; pure |
 
@@ -28,6 +31,7 @@ pub mod accounts;
 pub mod album;
 pub mod app;
 pub mod archive;
+pub mod audit;
 pub mod catalog;
 pub mod cli;
 pub mod commands;
@@ -40,8 +44,10 @@ pub mod import;
 pub mod labeler;
 pub mod pages;
 pub mod photo;
+pub mod readiness;
 pub mod server;
 pub mod settings;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;
 pub mod worker;

@@ -16,7 +16,8 @@ use photo_gallery::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.command() == (Command::Settings { markdown: true }) {
+    let command = cli.command(settings::under_lambda());
+    if command == (Command::Settings { markdown: true }) {
         return ended(print(&settings::markdown()));
     }
     let loaded = match Settings::load(&Sources::of_this_process(cli.config.as_deref())) {
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
             return ExitCode::from(settings::EXIT_CODE);
         }
     };
-    if let Command::Settings { .. } = cli.command() {
+    if let Command::Settings { .. } = command {
         return ended(print(&loaded.to_string()));
     }
 
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         for notice in &loaded.notices {
             tracing::warn!("{notice}");
         }
-        commands::run(&cli.command(), loaded.settings)
+        commands::run(&command, loaded.settings)
     }))
 }
 

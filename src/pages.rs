@@ -5,19 +5,23 @@
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use actix_web::{
-    Handler, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
     http::header::{self, Accept, Header, HeaderValue},
+    middleware::{self, from_fn},
     web,
 };
 use askama::Template;
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use crate::{accounts::Accounts, album::Album, error::Error, identity::Person, photo::Malformed};
+use crate::{accounts::Accounts, album::Album, error::Error, identity::Person, photo::Malformed, readiness::Readiness};
 
 pub mod account;
 pub mod assets;
+pub mod changes;
 pub mod form;
 pub mod gallery;
 pub mod health;
@@ -30,6 +34,7 @@ pub mod problem;
 pub mod reset;
 pub mod sign_in;
 pub mod sign_up;
+pub mod unfinished;
 pub mod upload;
 pub mod visitor;
 
@@ -68,7 +73,9 @@ macro_rules! table {
         /// Makes the server answer the table's URLs.
         pub fn routes(config: &mut web::ServiceConfig) {
             $(config.service(
-                web::resource($path)$(.route(table!(@route $method).to(Caught($handler))))+.default_service(web::to(problem::method_not_allowed)),
+                web::resource($path)$(.route(table!(@route $method).to($handler)))+
+                    .default_service(web::to(problem::method_not_allowed))
+                    .wrap(from_fn(caught)),
             );)+
             config.default_service(web::to(problem::not_found));
         }
@@ -80,6 +87,7 @@ macro_rules! table {
 table! {
     "/"                         { GET Anyone gallery::root }
     "/ping"                     { GET Anyone health::ping }
+    "/readyz"                   { GET Anyone health::readiness }
     "/favicon.ico"              { GET Anyone assets::favicon }
     "/static/{name}"            { GET Anyone assets::serve }
     "/media/{path:.*}"          { GET Link media::serve }
@@ -101,23 +109,26 @@ table! {
     "/account/delete"           { GET Visitor account::delete::show, POST Visitor account::delete::delete }
     "/labels"                   { GET Visitor labels::list }
     "/photos"                   { GET Visitor gallery::list, POST Visitor upload::receive }
+    "/photos/changes"           { GET Visitor changes::follow }
     "/photos/{id}"              { GET Visitor photo::show }
     "/photos/{id}/description"  { POST Visitor photo::describe }
     "/photos/{id}/delete"       { POST Visitor photo::delete }
+    "/photos/{id}/retry"        { POST Visitor photo::retry }
     "/photos/{id}/{rendition}"  { GET Visitor photo::rendition }
+    "/unfinished"               { GET Visitor unfinished::list }
+    "/unfinished/retry"         { GET Visitor unfinished::back, POST Visitor unfinished::retry_all }
 }
 
-/// A handler whose panic is a failure of its one request.
-#[derive(Clone)]
-struct Caught<H>(H);
-
-impl<H: Handler<Args>, Args: 'static> Handler<Args> for Caught<H> {
-    type Output = Result<H::Output, Error>;
-    type Future = LocalBoxFuture<'static, Self::Output>;
-
-    fn call(&self, args: Args) -> Self::Future {
-        let answering = AssertUnwindSafe(self.0.call(args)).catch_unwind();
-        answering.map(|done| done.map_err(|_| Error::Internal(anyhow::anyhow!("a page panicked")))).boxed_local()
+/// Makes a panic of a page, or of what it asks of its request, a failure of that one request.
+pub async fn caught(
+    request: ServiceRequest,
+    next: middleware::Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let http = request.request().clone();
+    let answering = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind();
+    match answering.await {
+        Ok(answer) => Ok(answer?.map_into_boxed_body()),
+        Err(_) => Ok(ServiceResponse::from_err(Error::Internal(anyhow::anyhow!("a page panicked")), http)),
     }
 }
 
@@ -125,6 +136,8 @@ impl<H: Handler<Args>, Args: 'static> Handler<Args> for Caught<H> {
 pub struct Site {
     /// The archives that are being made.
     pub archives: account::data::Archives,
+    /// The pages that are open and told of changes.
+    pub changes: changes::Changes,
     /// What the app does.
     pub album: Arc<Album>,
     /// What the app does about people.
@@ -133,6 +146,8 @@ pub struct Site {
     pub cookies: Cookies,
     /// Whether an address is a proxy's whose `X-Forwarded-For` is to be believed.
     pub trusts: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Whether this instance can do its work.
+    pub readiness: Arc<Readiness>,
     /// What uploads are held to.
     pub uploads: upload::Bounds,
     /// Cancelled when this instance is about to stop.
@@ -222,7 +237,9 @@ fn prefers_json(request: &HttpRequest) -> bool {
         .iter()
         .find_map(|range| {
             match (range.type_().as_str(), range.subtype().as_str(), range.suffix().map(|s| s.as_str())) {
-                ("application", "json", _) | ("application", "problem", Some("json")) => Some(true),
+                ("application", "json", _) | ("application", "problem", Some("json")) | ("text", "event-stream", _) => {
+                    Some(true)
+                }
                 ("text", "html" | "*", _) | ("application", "xhtml", _) | ("*", "*", _) => Some(false),
                 _ => None,
             }

@@ -6,7 +6,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-pub use figures::{grouped, size};
+pub use figures::{counted, grouped, size};
 pub use label::{Instance, Label};
 pub use object::{MediaType, ObjectPath, Rendition};
 pub use text::{Description, FileName, Term, plain_line};
@@ -48,6 +48,13 @@ impl FromStr for PhotoId {
             .ok_or(Malformed("a photo's id is 36 characters long: lower-case hexadecimal digits in five groups"))
     }
 }
+
+/// What the owner of a photo reads whose original is not in the store.
+pub const FILE_MISSING: &str = "The photo's file is missing in the store.";
+/// What the owner of a photo reads whose original is not what was uploaded.
+pub const FILE_DAMAGED: &str = "The photo's file in the store is damaged: it is not what was uploaded.";
+/// What the owner of a photo reads that could not be labelled, because its rendition is not in the store.
+pub const RENDITION_MISSING: &str = "The photo's rendition is missing in the store.";
 
 /// A text that is not what it should be; the sentence says what is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -236,6 +243,33 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// The state of a photo that has a problem or not, has been developed or not, has been labelled or not.
+    pub const fn of(problem: bool, developed: bool, labelled: bool) -> Self {
+        match (problem, developed, labelled) {
+            (true, ..) => Self::Failed,
+            (false, false, _) => Self::Stored,
+            (false, true, false) => Self::Labelling,
+            (false, true, true) => Self::Labelled,
+        }
+    }
+
+    /// Whether it goes on by itself.
+    pub const fn is_underway(self) -> bool {
+        matches!(self, Self::Stored | Self::Labelling)
+    }
+
+    /// The word for it, in JSON and in style sheets.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Labelling => "labelling",
+            Self::Labelled => "labelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A photo as the catalog lists it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Photo {
@@ -272,12 +306,12 @@ pub struct Photo {
 impl Photo {
     /// How far it has come.
     pub fn state(&self) -> State {
-        match self {
-            Self { problem: Some(_), .. } => State::Failed,
-            Self { developed: None, .. } => State::Stored,
-            Self { labelled_at: None, .. } => State::Labelling,
-            _ => State::Labelled,
-        }
+        State::of(self.problem.is_some(), self.developed.is_some(), self.labelled_at.is_some())
+    }
+
+    /// Whether another try may bring it further: it failed, and something is left to do.
+    pub fn can_be_tried_again(&self) -> bool {
+        self.problem.is_some() && (self.developed.is_none() || self.labelled_at.is_none())
     }
 
     /// Every object that the store holds of it.

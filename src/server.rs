@@ -1,29 +1,39 @@
 //! The web server: middleware around the pages. The same for `main` and for tests.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
     App, HttpMessage, HttpServer,
     body::MessageBody,
     dev::{ServerHandle, ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{self, HeaderName, HeaderValue},
+    },
     middleware::{Compress, Next, from_fn},
     web,
 };
 use tracing::Instrument as _;
 use url::Url;
 
-use self::forgery::Source;
+use self::{forgery::Source, places::Places, unread::Held};
 use crate::{
     error::{Error, Kind},
+    events::trace::{self, TraceContext},
     pages::{
-        self, Site,
+        Site,
         problem::{self, RequestId},
-        visitor::NewDevice,
+        visitor::{self, NewDevice},
     },
 };
 
 mod forgery;
+mod places;
+mod unread;
 
 /// How the server runs.
 #[derive(Clone, Debug)]
@@ -34,6 +44,10 @@ pub struct Options {
     pub keep_alive: Duration,
     /// How long requests in hand may take once the server is told to stop.
     pub shutdown: Duration,
+    /// The most requests in hand at once.
+    pub requests_at_once: usize,
+    /// The most open connections; others wait until one is closed.
+    pub connections: usize,
     /// The address people use, when it is known.
     pub base_url: Option<Url>,
     /// Where linked pictures come from when not from here: the bucket's origin.
@@ -45,6 +59,12 @@ pub struct Options {
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 
+/// When to come again when there are too many requests, or the database was not there yet.
+const COME_AGAIN: Duration = Duration::from_secs(2);
+
+/// What names the pages of a server.
+pub type Routes = fn(&mut web::ServiceConfig);
+
 /// A server that is ready to run.
 pub struct Server {
     running: actix_web::dev::Server,
@@ -52,7 +72,7 @@ pub struct Server {
 
 impl Server {
     /// A server on a socket that already listens.
-    pub fn new(listener: TcpListener, site: Site, options: &Options) -> std::io::Result<Self> {
+    pub fn new(listener: TcpListener, site: Site, routes: Routes, options: &Options) -> std::io::Result<Self> {
         let site = web::Data::new(site);
         let loopback = listener.local_addr()?.ip().is_loopback();
         let guard = Arc::new(Guard::new(options, loopback));
@@ -61,7 +81,7 @@ impl Server {
             let guard = Arc::clone(&guard);
             App::new()
                 .app_data(site.clone())
-                .configure(pages::routes)
+                .configure(routes)
                 .wrap(from_fn(problem::dress))
                 .wrap(Compress::default())
                 .wrap(from_fn(move |request, next| {
@@ -70,6 +90,7 @@ impl Server {
                 }))
         })
         .workers(workers)
+        .max_connections(options.connections.div_ceil(workers))
         .keep_alive(options.keep_alive)
         .client_request_timeout(HEADERS_WITHIN)
         .shutdown_timeout(options.shutdown.as_secs())
@@ -90,11 +111,32 @@ impl Server {
     }
 }
 
+/// Whether a path asks how this instance stands, whatever there is to do, under whatever name.
+fn is_about_itself(path: &str) -> bool {
+    matches!(path, "/ping" | "/readyz")
+}
+
+/// Who asks, as far as they can be told from others: behind a proxy that does not say for whom it asks, and on this machine, they cannot.
+fn client(request: &ServiceRequest) -> Option<IpAddr> {
+    let site = request.app_data::<web::Data<Site>>()?;
+    let address = visitor::client_address(request.request(), site);
+    Some(address).filter(|address| !address.is_loopback() && !(site.trusts)(*address))
+}
+
+fn too_many() -> Error {
+    Error::Unavailable { retry_after: COME_AGAIN, cause: anyhow::anyhow!("too many requests are in hand") }
+}
+
+fn not_yet() -> Error {
+    Error::Unavailable { retry_after: COME_AGAIN, cause: anyhow::anyhow!("the gallery still waits for its database") }
+}
+
 /// What every request passes: a name for it, the headers of every answer, and no entry for other sites.
 struct Guard {
     headers: Vec<(HeaderName, HeaderValue)>,
     base: Option<Url>,
     loopback: bool,
+    places: Places,
 }
 
 impl Guard {
@@ -120,7 +162,8 @@ impl Guard {
         if options.base_url.as_ref().is_some_and(|base| base.scheme() == "https") {
             headers.push((header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
         }
-        Self { headers, base: options.base_url.clone(), loopback }
+        let places = Places::new(options.requests_at_once);
+        Self { headers, base: options.base_url.clone(), loopback, places }
     }
 
     async fn pass<B: MessageBody + 'static>(
@@ -130,7 +173,8 @@ impl Guard {
     ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let span = tracing::info_span!("request", id);
-        self.answer(id, request, next).instrument(span).await
+        let trace = TraceContext::of_request(&id);
+        trace::within(trace, self.answer(id, request, next)).instrument(span).await
     }
 
     async fn answer<B: MessageBody + 'static>(
@@ -140,10 +184,22 @@ impl Guard {
         next: Next<B>,
     ) -> Result<ServiceResponse<impl MessageBody + use<B>>, actix_web::Error> {
         request.extensions_mut().insert(RequestId(id.clone()));
-        if let Err(error) = self.check(&mut request).await {
+        let held = Held::of(&mut request);
+        let place = self.places.take(client(&request));
+        let checked = if place.is_none() && !is_about_itself(request.path()) {
+            Err(too_many())
+        } else {
+            self.check(&mut request).await
+        };
+        if let Err(error) = checked {
             request.extensions_mut().insert(error);
         }
+        let draining = request.app_data::<web::Data<Site>>().is_some_and(|site| site.draining.is_cancelled());
         let mut response = next.call(request).await?;
+        if draining {
+            // Whoever comes again is to come to another instance.
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         let device = response.request().extensions_mut().remove::<NewDevice>();
         let answered = response.headers_mut();
         if let Some(NewDevice(cookie)) = device
@@ -160,17 +216,21 @@ impl Guard {
         if let Ok(id) = HeaderValue::from_str(&id) {
             answered.insert(HeaderName::from_static("x-request-id"), id);
         }
-        Ok(response)
+        Ok(response.map_body(|_, body| held.until_sent(body)))
     }
 
     /// Whether a request may reach its page: it came by a name of this gallery's, and from no other site.
     async fn check(&self, request: &mut ServiceRequest) -> Result<(), Error> {
         let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if request.path() != "/ping" && !self.knows(host) {
+        if !is_about_itself(request.path()) && !self.knows(host) {
             return Err(Error::refused(
                 Kind::Misdirected,
                 "This gallery is not known under that name. Its operator can set it as server.base_url.",
             ));
+        }
+        let waiting = request.app_data::<web::Data<Site>>().is_some_and(|site| !site.readiness.is_open());
+        if waiting && !is_about_itself(request.path()) && !request.path().starts_with("/static/") {
+            return Err(not_yet());
         }
         match self.source(request.method(), host, request.headers()) {
             Source::Own => Ok(()),

@@ -35,6 +35,20 @@ mod section;
 /// The settings file that is read when the command line names none, and it is there.
 pub const FILE: &str = "photo-gallery.toml";
 
+/// The variables that Lambda sets, and that its runtime cannot do without.
+const LAMBDA: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
+
+/// Whether this process was started by Lambda.
+#[expect(clippy::disallowed_methods, reason = "the environment is read in this file")]
+pub fn under_lambda() -> bool {
+    LAMBDA.iter().all(|variable| std::env::var_os(variable).is_some())
+}
+
 /// The exit code of a program whose settings are refused: `EX_CONFIG` of sysexits.
 pub const EXIT_CODE: u8 = 78;
 
@@ -68,8 +82,16 @@ static IDENTITY: Setting = Setting {
     presence: Presence::Or(|| "local".into()),
 };
 
+static EVENTS: Setting = Setting {
+    name: "events",
+    kind: Kind::Word(&["in_process", "aws"]),
+    about: "How uploads tell workers: `in_process` (the worker beside the server) or `aws` (out through an SNS topic, in through an \
+            SQS queue).",
+    presence: Presence::Or(|| "in_process".into()),
+};
+
 /// The back ends, each chosen by its word or by naming one of its settings.
-static CHOICES: [&Setting; 4] = [&STORE, &CATALOG, &LABELER, &IDENTITY];
+static CHOICES: [&Setting; 5] = [&STORE, &CATALOG, &LABELER, &EVENTS, &IDENTITY];
 
 /// Why the settings are refused: one line that names the setting, where it came from and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +126,7 @@ impl Sources {
 impl Settings {
     /// The settings in force, and where each came from. Reads files, and nothing else outside `sources`.
     pub fn load(sources: &Sources) -> Result<Loaded, Refusal> {
-        let mut layers = Vec::new();
+        let mut layers = vec![layer::lambda(&sources.environment)];
         let default = sources.folder.join(FILE);
         match &sources.config {
             Some(path) => layers.push(layer::file(path, "named by --config on the command line")?),
@@ -143,6 +165,9 @@ impl Settings {
             from_ref(&LABELER),
             Builtin::ROWS,
             Rekognition::ROWS,
+            from_ref(&EVENTS),
+            Topic::ROWS,
+            Worker::ROWS,
             from_ref(&IDENTITY),
             Local::ROWS,
             Cognito::ROWS,
@@ -168,6 +193,7 @@ section! {
     /// Everything that can be configured.
     Settings in "" {
         /// The folder for all that the gallery keeps on this machine, made when it is not there; relative to the working directory.
+        /// `/tmp/photo-gallery`, all that can be written there, is the default under Lambda.
         data: PathBuf, Kind::Path, or("./data");
     }
     holding {
@@ -181,6 +207,10 @@ section! {
         catalog: Catalog;
         /// What names pictures.
         labeler: Labeler;
+        /// How uploads tell workers.
+        events: Events;
+        /// What finishes photos.
+        worker: Worker;
         /// Who may sign in.
         identity: Identity;
         /// How long people stay signed in.
@@ -210,6 +240,11 @@ section! {
         /// Seconds for which a server told to stop goes on answering while `/ping` says 503, so that a load balancer looks away first.
         /// Behind one: its check interval times its threshold, and one more.
         drain_seconds: u64, Kind::Whole(0, 3600), or(0);
+        /// Seconds that requests and photos in hand have to be finished once the server stops; what takes longer is broken off, and whole
+        /// all the same. What supervises the program must wait for longer than this and `server.drain_seconds` together.
+        shutdown_seconds: u64, Kind::Whole(1, 3600), or(30);
+        /// The most requests in hand at once; more are answered 503 with `Retry-After`.
+        requests_at_once: usize, Kind::Whole(1, 100_000), or(1000);
         /// Seconds for which an idle connection is kept: more than a load balancer in front keeps it (60 at AWS).
         keep_alive_seconds: u64, Kind::Whole(1, 3600), or(75);
         /// Seconds after which an upload that sends nothing is ended.
@@ -264,6 +299,8 @@ section! {
         /// Whether the bucket stands in the path of URLs and not in their host name, as most servers other than Amazon's want it;
         /// unset: exactly when an endpoint is set.
         path_style: Option<bool>, Kind::Flag, optional;
+        /// The most requests to the bucket at once; others wait.
+        at_once: usize, Kind::Whole(1, 10_000), or(64);
     }
 }
 
@@ -297,6 +334,8 @@ section! {
         ssl_ca: Option<PathBuf>, Kind::Path, optional;
         /// The most connections that this process opens.
         connections: u32, Kind::Whole(1, 1000), or(10);
+        /// Seconds for which a request waits for a connection; then it is answered 503 with `Retry-After`.
+        acquire_timeout_seconds: u64, Kind::Whole(1, 4), or(3);
     }
 }
 
@@ -351,6 +390,50 @@ section! {
         max_labels: u16, Kind::Whole(1, 100), or(10);
         /// The least confidence, in percent.
         min_confidence: f32, Kind::Percent, or(70.0);
+        /// Whether the labels of a picture are kept by its content, so that the same bytes are paid for once, whoever uploads them.
+        reuse: bool, Kind::Flag, or(true);
+        /// Whether Rekognition reads pictures from the bucket by itself, instead of being sent them: needs `store.s3` in the same region.
+        from_bucket: bool, Kind::Flag, or(false);
+    }
+}
+
+/// How uploads tell workers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Events {
+    /// A channel within this process.
+    InProcess,
+    /// Out through SNS, in through SQS.
+    Aws(Topic),
+}
+
+section! {
+    /// An SNS topic that uploads are announced to, and an SQS queue that workers listen at.
+    Topic in "events.aws." {
+        /// The ARN of the SNS topic that uploads are announced to; unset: this process announces nothing, as where the bucket does.
+        topic_arn: Option<String>, Kind::Arn, optional;
+        /// The URL of the SQS queue that this process's worker listens at; unset: its worker only sweeps up what was left behind.
+        queue_url: Option<String>, Kind::Endpoint, optional;
+        /// The region of both, when it is not `aws.region`.
+        region: Option<String>, Kind::Region, optional;
+        /// The URL of the server that speaks the protocols of SNS and SQS, when it is not `aws.endpoint`.
+        endpoint: Option<String>, Kind::Endpoint, optional;
+        /// Seconds for which the queue is asked to wait for a message (long polling).
+        wait_seconds: u64, Kind::Whole(0, 20), or(20);
+        /// Seconds after which a message is given out again when its worker says nothing more; a living worker speaks up in time.
+        visibility_seconds: u64, Kind::Whole(3, 43_200), or(60);
+    }
+}
+
+section! {
+    /// What finishes photos.
+    Worker in "worker." {
+        /// Whether `serve` finishes photos too; where `false`, `photo-gallery work` or Lambda must.
+        beside_server: bool, Kind::Flag, or(true);
+        /// Photos that are finished at once; 0 takes one for two cores with the builtin labeler, and 4 with a service outside.
+        at_once: usize, Kind::Whole(0, 256), or(0);
+        /// Minutes after which a photo that no message told of is announced again, and between two such sweeps.
+        sweep_minutes: u64, Kind::Whole(1, 1440), or(5);
     }
 }
 
@@ -498,7 +581,7 @@ section! {
 section! {
     /// What the program tells its operator.
     Log in "log." {
-        /// How log lines look: `text` for people or `json` for machines.
+        /// How log lines look: `text` for people or `json` for machines, the default under Lambda.
         format: LogFormat, Kind::Word(&["text", "json"]), or("text");
         /// Which events are logged: a level, or levels by module: `info,photo_gallery=debug`.
         filter: String, Kind::Filter, or("info,actix_server=warn");

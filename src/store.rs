@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +21,7 @@ mod s3;
 
 pub use disk::Disk;
 pub use s3::S3;
+use s3::trouble::Trouble;
 
 /// Tells the time. Stores are given it when they are made, so that tests can move it.
 pub type Clock = fn() -> DateTime<Utc>;
@@ -39,6 +41,17 @@ pub struct Object {
     pub bytes: u64,
     /// Its content, in pieces; ends with an error when the connection breaks.
     pub content: BoxStream<'static, std::io::Result<Bytes>>,
+}
+
+/// An object as [`Store::list`] finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Where it lies; `None` for what lies among the objects under a name that no object path has.
+    pub path: Option<ObjectPath>,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was written, as the store tells.
+    pub modified: DateTime<Utc>,
 }
 
 /// What a browser should do with a linked object.
@@ -116,6 +129,13 @@ pub trait Store: Send + Sync {
     /// The object at `path`; `None` when there is none.
     async fn get(&self, path: &ObjectPath) -> anyhow::Result<Option<Object>>;
 
+    /// The length in bytes of the object at `path`, without reading it; `None` when there is none.
+    async fn size(&self, path: &ObjectPath) -> anyhow::Result<Option<u64>>;
+
+    /// Every object that lies under `photos/` and `renditions/`, in no order; elsewhere as far as the store knows it for the gallery's. Needs
+    /// the same memory for three as for three million. An object that comes or goes meanwhile is told or not; every other is told once.
+    fn list(&self) -> BoxStream<'_, anyhow::Result<Listed>>;
+
     /// Removes the object at `path`; `Ok` also when there was none.
     async fn delete(&self, path: &ObjectPath) -> anyhow::Result<()>;
 
@@ -130,6 +150,15 @@ pub trait Store: Send + Sync {
         let _ = (path, query);
         None
     }
+}
+
+/// Whether a store answered, and said no: waiting does not help, correcting a setting or a right does. Of anything else it may.
+pub fn is_refusal(error: &anyhow::Error) -> bool {
+    let denied = |cause: &io::Error| {
+        let kind = cause.kind();
+        matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory)
+    };
+    error.downcast_ref::<Trouble>().is_some_and(Trouble::is_refusal) || error.downcast_ref().is_some_and(denied)
 }
 
 /// Writes, reads and deletes a small object under `renditions/`, where no upload is announced.

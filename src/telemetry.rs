@@ -154,13 +154,16 @@ mod tests {
         let lines = subscriber(Format::Text { coloured: false }, "info", writer).expect("the filter is right");
         let hook = panic::take_hook();
         panic::set_hook(Box::new(panicked));
-        let result = tracing::subscriber::with_default(lines, || panic::catch_unwind(|| panic!("first\nsecond")));
+        let result = tracing::subscriber::with_default(lines, || {
+            let _request = tracing::info_span!("request", id = "0123").entered();
+            panic::catch_unwind(|| panic!("first\nsecond"))
+        });
         panic::set_hook(hook);
 
         assert!(result.is_err());
         let text = std::fs::read_to_string(file.path()).expect("the file is there");
         assert_eq!(text.lines().count(), 1, "{text:?}");
         assert!(text.contains(r"ERROR photo_gallery::telemetry: panic: first\nsecond location="), "{text:?}");
-        assert!(text.contains("src/telemetry.rs:"), "{text:?}");
+        assert!(text.contains("src/telemetry.rs:") && text.contains("request{id=\"0123\"}"), "{text:?}");
     }
 }

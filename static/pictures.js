@@ -1,5 +1,5 @@
 // Pictures while they load: a blurred placeholder from the thumbhash (evanw.github.io/thumbhash), a soft fade to the
-// picture, and one fresh link when a signed one has run out.
+// picture, one fresh link when a signed one has run out, and words where there is no picture.
 
 // Pixels of a thumbhash: a few cosine terms each for lightness (l), yellow-blue (p), red-green (q) and opacity (a).
 function pixels(hash) {
@@ -85,10 +85,19 @@ function place(img) {
 
 function refresh(img) {
   const id = img.closest("[data-id]")?.dataset.id;
-  if (!id || img.dataset.tried) return img.classList.replace("waiting", "broken") || img.classList.add("broken");
+  if (!id || img.dataset.tried) return miss(img);
   img.dataset.tried = "1";
   img.removeAttribute("srcset");
   img.src = `/photos/${id}/${img.dataset.rendition ?? "thumb"}`;
+}
+
+// The placeholder stays, or the colour, and says that there is nothing else.
+function miss(img) {
+  img.classList.remove("waiting");
+  if (img.matches(".broken")) return;
+  img.classList.add("broken");
+  if (img.closest(".thumb")) return; // Too small for words; the line beside it has them.
+  img.after(Object.assign(document.createElement("span"), { className: "missing", textContent: "Picture missing" }));
 }
 
 document.addEventListener("error", ({ target }) => target.matches?.("img[data-hash]") && refresh(target), true);

@@ -85,7 +85,9 @@ function row(job) {
   job.row.replaceChildren(element("b", job.file.name, { title: job.file.name }), element("span"), Object.assign(element("progress"), { max: 1, value: 0, ariaLabel: job.file.name }));
   job.row.className = "";
   const list = panel.querySelector("ul");
-  if (!job.row.isConnected) list.prepend(job.row);
+  const refused = [...list.getElementsByClassName("failed")].at(-1); // Those come first, that nobody has to look for them.
+  if (!job.row.isConnected && refused) refused.after(job.row);
+  else if (!job.row.isConnected) list.prepend(job.row);
   for (const [kind, most] of Object.entries(ROWS)) [...list.getElementsByClassName(kind)].slice(most).forEach((old) => old.remove());
 }
 
@@ -179,10 +181,10 @@ function end(job, problem, result, retry) {
   next();
 }
 
-// New photos are put into the timeline at the end of a batch, and every few seconds during a long one.
+// New photos are put into the timeline at the end of a batch, and every few seconds during a long one; the first of all at once.
 let showing = 0;
 function show() {
-  const now = !queue.length && !active;
+  const now = (!queue.length && !active) || !document.querySelector(".tile");
   if (now) clearTimeout(showing);
   else if (showing) return;
   showing = setTimeout(() => {

@@ -68,6 +68,18 @@ impl Accounts {
         {
             tracing::warn!(error = format!("{cause:#}"), "that a session is in use could not be written down");
         }
+        self.current(record).await
+    }
+
+    /// Like [`session`](Self::session), asked by a page that is open and not by its person: the session is not in use by that.
+    pub async fn session_unused(self: &Arc<Self>, cookie: &str) -> Result<Option<Session>, Error> {
+        let Some(record) = self.record(cookie).await? else { return Ok(None) };
+        self.current(record).await
+    }
+
+    /// A session as it is now, after its provider was asked where that is due.
+    async fn current(self: &Arc<Self>, record: SessionRecord) -> Result<Option<Session>, Error> {
+        let now = (self.clock)();
         if record.renewed_at + self.times.renew > now {
             return Ok(Some(shown(&record)));
         }

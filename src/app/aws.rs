@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::{
+    config::{Config, Credentials},
+    presigning::PresigningConfig,
+};
 use aws_smithy_http_client::{
     Builder, Connector,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+
+use url::Url;
 
 use crate::settings::Aws;
 
@@ -58,4 +64,19 @@ pub(super) fn quick(aws: &Aws) -> TimeoutConfig {
         .operation_attempt_timeout(least(aws.attempt_timeout_seconds, 3000))
         .operation_timeout(least(aws.operation_timeout_seconds, 4000))
         .build()
+}
+
+/// The scheme, host and port of links into a bucket. Asks nobody: neither the bucket nor the source of credentials need be there.
+pub(super) async fn origin(client: &aws_sdk_s3::Client, bucket: &str) -> anyhow::Result<String> {
+    let nobody = Credentials::new("nobody", "nobody", None, None, "to learn the origin of links");
+    let link = client
+        .get_object()
+        .bucket(bucket)
+        .key("renditions/any")
+        .customize()
+        .config_override(Config::builder().credentials_provider(nobody))
+        .presigned(PresigningConfig::expires_in(Duration::from_mins(1))?)
+        .await
+        .with_context(|| format!("making a link into the bucket {bucket}"))?;
+    Ok(Url::parse(link.uri()).context("reading a link into the bucket")?.origin().ascii_serialization())
 }

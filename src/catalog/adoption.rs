@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+use sqlx::{FromRow as _, Row as _};
+
 use super::{
-    Catalog, Session,
+    Catalog, Outage, Session,
     row::{described, moment},
     terms::{named, refile, terms_of},
     totals::{count_album, count_labels},
-    work::insert_labels,
+    work::{PROBLEM_CHARS, insert_labels},
 };
-use crate::photo::{FileName, Label, MediaType, ObjectPath, Owner, PhotoId, TimelineKey};
+use crate::photo::{FileName, Label, MediaType, ObjectPath, Owner, PhotoId, TimelineKey, plain_line};
 
 pub(super) const FOREIGN_ROWS: &str = "SELECT object_key, labels, description, cognito_username, created_datetime FROM photo \
      WHERE id IS NULL LIMIT ?";
@@ -23,24 +25,57 @@ struct ForeignRow {
     created_datetime: Option<NaiveDateTime>,
 }
 
+/// A row of which a column holds what it cannot hold.
+struct Illegible {
+    object_key: Option<String>,
+    cause: sqlx::Error,
+}
+
 impl Catalog {
     /// Makes photos of at most `limit` rows that another app wrote into the table, and returns how many rows it saw to; 0 means that none is left.
     /// Such a photo keeps its labels (of unknown confidence), its description and its date; a worker develops it. Rows without owner become
-    /// `anonymous`. A row that cannot be a photo gets a `problem` and is not listed. Safe to run in several places at once.
+    /// `anonymous`. A row that cannot be a photo gets a `problem` and is not listed, and holds up no other. Safe to run in several places at once.
     pub async fn adopt(&self, now: DateTime<Utc>, limit: u32) -> anyhow::Result<u64> {
-        let rows: Vec<ForeignRow> = read!(self, "looking for photos of an earlier app", |session| Ok(select!(
-            session,
-            fetch_all,
-            ForeignRow,
-            FOREIGN_ROWS,
-            i64::from(limit)
-        )?))?;
-        let mut seen = 0;
+        let rows: Vec<Result<ForeignRow, Illegible>> =
+            read!(self, "looking for photos of an earlier app", |session| {
+                Ok(either!(Session, session, link => {
+                    let rows = sqlx::query(FOREIGN_ROWS).bind(i64::from(limit)).fetch_all(&mut **link).await?;
+                    rows.iter()
+                        .map(|row| {
+                            ForeignRow::from_row(row)
+                                .map_err(|cause| Illegible { object_key: row.try_get("object_key").ok(), cause })
+                        })
+                        .collect()
+                }))
+            })?;
+        let (mut seen, mut outcome) = (0, Ok(()));
         for row in rows {
-            self.adopt_row(&row, now).await?;
-            seen += 1;
+            match self.adopt_or_set_aside(row, now).await {
+                Ok(()) => seen += 1,
+                Err(error) if error.downcast_ref::<Outage>().is_some() => return Err(error),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(seen)
+        outcome.map(|()| seen)
+    }
+
+    async fn adopt_or_set_aside(&self, row: Result<ForeignRow, Illegible>, now: DateTime<Utc>) -> anyhow::Result<()> {
+        let row = match row {
+            Ok(row) => row,
+            Err(Illegible { object_key: Some(key), cause }) => {
+                return self.set_aside(&key, now, &cause.to_string()).await;
+            }
+            Err(Illegible { object_key: None, cause }) => {
+                return Err(anyhow::Error::new(cause)
+                    .context("a row of an earlier app has an illegible key: delete it by hand"));
+            }
+        };
+        match self.adopt_row(&row, now).await {
+            Err(error) if error.downcast_ref::<Outage>().is_none() => {
+                self.set_aside(&row.object_key, now, &format!("{error:#}")).await
+            }
+            outcome => outcome,
+        }
     }
 
     async fn adopt_row(&self, row: &ForeignRow, now: DateTime<Utc>) -> anyhow::Result<()> {
@@ -49,7 +84,7 @@ impl Catalog {
         let name = row.cognito_username.as_deref().filter(|name| !name.is_empty());
         let owner = name.map_or_else(|| Ok(Owner::anonymous()), str::parse);
         let (Ok(owner), Ok(_)) = (owner, row.object_key.parse::<ObjectPath>()) else {
-            return self.set_aside(row, id).await;
+            anyhow::bail!("the object key or the owner is malformed");
         };
         let file_name = FileName::new(&row.object_key);
         let labels = labels_in(row.labels.as_deref().unwrap_or_default());
@@ -57,7 +92,7 @@ impl Catalog {
         let terms = terms_of(file_name.as_str(), description.as_str(), None, named(&labels));
         let key = TimelineKey::new(created, id);
         let labelled_at = (!labels.is_empty()).then(|| moment(created));
-        transaction!(self, "adopting a photo of an earlier app", |session| {
+        repeatable!(self, "adopting a photo of an earlier app", |session| {
             let won = execute!(
                 session,
                 "UPDATE photo SET id = ?, timeline_key = ?, cognito_username = ?, created_datetime = ?, bytes = 0, \
@@ -82,16 +117,18 @@ impl Catalog {
         })
     }
 
-    /// Leaves a row out of the gallery, with the reason where its owner can read it; without `timeline_key` no list shows it.
-    async fn set_aside(&self, row: &ForeignRow, id: PhotoId) -> anyhow::Result<()> {
-        tracing::warn!(object_key = %row.object_key, "a row of an earlier app cannot be a photo: its key or its owner is malformed");
-        transaction!(self, "setting aside a row of an earlier app", |session| {
+    /// Leaves a row out of the gallery, with the reason where its owner can read it; without `timeline_key` no list shows it, and with an id it is
+    /// not looked at again.
+    async fn set_aside(&self, object_key: &str, now: DateTime<Utc>, why: &str) -> anyhow::Result<()> {
+        tracing::warn!(object_key, why, "a row of an earlier app cannot be a photo");
+        let problem: String = plain_line(&format!("not adopted: {why}")).chars().take(PROBLEM_CHARS).collect();
+        repeatable!(self, "setting aside a row of an earlier app", |session| {
             execute!(
                 session,
                 "UPDATE photo SET id = ?, problem = ? WHERE object_key = ? AND id IS NULL",
-                id.to_string(),
-                "not adopted: the object key or the owner is malformed",
-                row.object_key.as_str()
+                PhotoId::new(now).to_string(),
+                problem.as_str(),
+                object_key
             )?;
             Ok(())
         })
@@ -99,7 +136,7 @@ impl Catalog {
 }
 
 /// The course joined the names with `, `.
-fn labels_in(text: &str) -> Vec<Label> {
+pub(super) fn labels_in(text: &str) -> Vec<Label> {
     let named = |name: &str| Label {
         name: name.to_owned(),
         confidence: None,

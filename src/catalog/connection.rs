@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 /// How long a request waits for a connection; also how soon a database that is down is an error.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long SQLite waits for another process's write, and our writers for one another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than any server's `wait_timeout` worth having, so that the pool drops connections before the server does.
@@ -122,11 +122,11 @@ impl Default for PoolSize {
     }
 }
 
-pub(super) fn mysql_pool(connection: &Connection, size: PoolSize) -> MySqlPool {
+pub(super) fn mysql_pool(connection: &Connection, size: PoolSize, wait: Duration) -> MySqlPool {
     let options = connection.mysql_options().unwrap_or_default();
     MySqlPoolOptions::new()
         .max_connections(size.0.max(1))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(wait)
         .max_lifetime(MAX_LIFETIME)
         .test_before_acquire(true)
         .after_connect(|connection, _| {

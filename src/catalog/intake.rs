@@ -78,7 +78,7 @@ impl Catalog {
 
     /// Writes what its owner says about a photo; false when `owner` has no such photo.
     pub async fn describe(&self, owner: &Owner, id: PhotoId, description: &Description) -> anyhow::Result<bool> {
-        transaction!(self, "describing a photo", |session| {
+        repeatable!(self, "describing a photo", |session| {
             let Some(photo) = locked(session, id).await?.filter(|photo| photo.owner == *owner) else {
                 return Ok(false);
             };

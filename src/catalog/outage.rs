@@ -6,8 +6,8 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::{Catalog, Connection};
 
-/// How often a transaction is begun at most.
-const MAX_TRIES: u32 = 3;
+/// How often a statement or a transaction is begun at most.
+const MAX_TRIES: u32 = 4;
 /// After this time no further try is begun.
 const BUDGET: Duration = Duration::from_secs(3);
 
@@ -32,6 +32,27 @@ pub enum Outage {
         #[source]
         cause: sqlx::Error,
     },
+}
+
+/// The database is there, and its tables are not those of this program. The sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misfit(pub String);
+
+/// Whether the database answered, and said that it is not for us: to wait does not help, to correct a setting does. Of anything else it may.
+pub fn is_refusal(error: &anyhow::Error) -> bool {
+    let cause = match error.downcast_ref::<Outage>() {
+        Some(Outage::Down { cause, .. }) => Some(cause),
+        Some(Outage::Full { .. }) => None,
+        None => error.downcast_ref::<sqlx::Error>(),
+    };
+    let says_no = |cause: &sqlx::Error| match Code::of(cause) {
+        Code::MySql(number) => matches!(number, 1044 | 1045 | 1049 | 1142 | 1143 | 1698),
+        // No right, read-only, damaged, cannot be opened, no database.
+        Code::Sqlite(number) => matches!(number & 0xff, 3 | 8 | 11 | 14 | 26),
+        Code::Other => matches!(cause, sqlx::Error::Tls(_)),
+    };
+    error.is::<Misfit>() || cause.is_some_and(says_no)
 }
 
 /// The driver's error number, or 0.
@@ -74,13 +95,23 @@ impl Code {
         matches!(self, Self::Sqlite(number) if matches!(number & 0xff, 7 | 10 | 13))
     }
 
+    /// The server has no connection left for us.
+    pub(super) const fn is_crowded(self) -> bool {
+        matches!(self, Self::MySql(1040 | 1203 | 1226))
+    }
+
+    /// The server has ended this connection, or is about to.
+    const fn is_hanging_up(self) -> bool {
+        matches!(self, Self::MySql(1053 | 1927 | 2006 | 2013 | 3168 | 4031))
+    }
+
     /// Somebody else wrote the same key in between; the next try sees it.
     const fn is_taken_key(self) -> bool {
         matches!(self, Self::MySql(1062) | Self::Sqlite(1555 | 2067))
     }
 }
 
-/// Counts the tries of one transaction.
+/// Counts the tries of one question.
 pub(super) struct Tries {
     begun: tokio::time::Instant,
     count: u32,
@@ -91,35 +122,40 @@ impl Tries {
         Self { begun: tokio::time::Instant::now(), count: 1 }
     }
 
-    /// Whether to try again after `error`; waits a little before it says yes, each caller differently long.
-    pub(super) async fn again(&mut self, error: &anyhow::Error) -> bool {
+    /// Whether to try again after `error`; waits a little before it says yes, each caller differently long. A few times: as a server may end one
+    /// connection after another. What a dead connection swallowed is not tried again when it is `unsure`, as it may have been done.
+    pub(super) async fn again(&mut self, error: &anyhow::Error, unsure: bool) -> bool {
         let code = Code::of_any(error);
-        let helps = code.is_contention() || code.is_read_only() || code.is_taken_key();
-        if !helps || self.count >= MAX_TRIES || self.begun.elapsed() >= BUDGET {
+        let refused = code.is_contention() || code.is_read_only() || code.is_taken_key();
+        let swallowed = !unsure && is_broken(error);
+        if !(refused || swallowed) || self.count >= MAX_TRIES || self.begun.elapsed() >= BUDGET {
             return false;
         }
-        let mut jitter = [0];
-        let _ = getrandom::fill(&mut jitter);
-        tokio::time::sleep(Duration::from_millis(u64::from(self.count) * (10 + u64::from(jitter[0]) / 2))).await;
+        pause(self.count).await;
         self.count += 1;
         true
     }
 }
 
+/// Waits `steps` times 10 to 137 ms.
+async fn pause(steps: u32) {
+    let mut jitter = [0];
+    let _ = getrandom::fill(&mut jitter);
+    tokio::time::sleep(Duration::from_millis(u64::from(steps) * (10 + u64::from(jitter[0]) / 2))).await;
+}
+
+/// Whether `error` is that of a connection that is dead.
+fn is_broken(error: &anyhow::Error) -> bool {
+    let broken =
+        matches!(error.downcast_ref(), Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed));
+    broken || Code::of_any(error).is_hanging_up()
+}
+
 /// Whether the connection on which `error` came must not be used again.
 pub(super) fn spoils_connection(error: &anyhow::Error) -> bool {
-    let hung = matches!(
-        error.downcast_ref(),
-        Some(
-            sqlx::Error::PoolTimedOut
-                | sqlx::Error::Io(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::InvalidSavePointStatement
-                | sqlx::Error::BeginFailed
-        )
-    );
+    let hung = matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut | sqlx::Error::InvalidSavePointStatement));
     let code = Code::of_any(error);
-    hung || code.is_read_only() || code.has_rolled_back()
+    hung || is_broken(error) || code.is_read_only() || code.has_rolled_back()
 }
 
 impl Catalog {
@@ -149,13 +185,13 @@ impl Catalog {
             Code::MySql(1049) => format!(
                 "there is no database `{database}` at {place}: run `photo-gallery migrate` with an account that may create it"
             ),
-            Code::MySql(1040 | 1203 | 1226) => {
+            code if code.is_crowded() => {
                 format!("the database at {place} has no connection left for user `{user}`")
             }
             Code::MySql(1021 | 1114) | Code::Sqlite(13) => {
                 return Outage::Full { sentence: format!("the disk of the database at {place} is full"), cause }.into();
             }
-            Code::MySql(1053 | 1927 | 3168 | 4031) => format!("the database at {place} is shutting down"),
+            code if code.is_hanging_up() => format!("the database at {place} ended the connection or is shutting down"),
             Code::Sqlite(14) => format!("the database file {place} cannot be opened: check the folder and its rights"),
             Code::Sqlite(8 | 264 | 520 | 776 | 1032 | 1288 | 1544) => {
                 format!("the database file {place} cannot be written: check its rights")

@@ -9,7 +9,10 @@ use sqlx::{
     mysql::MySqlConnectOptions,
 };
 
-use super::{Catalog, Connection, Line, Session, outage::Code};
+use super::{
+    Catalog, Connection, Line, Session,
+    outage::{Code, Misfit},
+};
 
 /// The steps in their order; a step that was released is never changed.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -23,6 +26,11 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         ("session", include_str!("../../migrations/0007_session.sql")),
         ("rate limit", include_str!("../../migrations/0008_rate_limit.sql")),
         ("departing", include_str!("../../migrations/0009_departing.sql")),
+        ("lease", include_str!("../../migrations/0010_lease.sql")),
+        ("in hand", include_str!("../../migrations/0011_in_hand.sql")),
+        ("content label", include_str!("../../migrations/0012_content_label.sql")),
+        ("unfinished", include_str!("../../migrations/0013_unfinished.sql")),
+        ("discarded object tried", include_str!("../../migrations/0014_discarded_object_tried.sql")),
     ];
     let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
@@ -100,7 +108,7 @@ impl Catalog {
 
     /// In one transaction that no second migration can enter.
     async fn migrate_sqlite(&self) -> anyhow::Result<()> {
-        let mut line = self.writer().await?;
+        let mut line = self.writer(self.deadline()).await?;
         let Line::Sqlite(connection) = &mut line else { bail!("this catalog is not SQLite") };
         let mut open = connection.begin_with("BEGIN IMMEDIATE").await?;
         MIGRATIONS.run(&mut *open).await.map_err(in_words)?;
@@ -190,12 +198,14 @@ async fn complete(connection: &mut MySqlConnection, step: &Migration) -> anyhow:
 /// What went wrong in words an operator can act on.
 fn in_words(error: MigrateError) -> anyhow::Error {
     match error {
-        MigrateError::VersionMissing(version) => anyhow::anyhow!(
+        MigrateError::VersionMissing(version) => Misfit(format!(
             "a later version of photo-gallery has changed this database (migration {version}): run that version or a later one"
-        ),
-        MigrateError::VersionMismatch(version) => anyhow::anyhow!(
+        ))
+        .into(),
+        MigrateError::VersionMismatch(version) => Misfit(format!(
             "migration {version} was run here in another form: this database belongs to another build of photo-gallery"
-        ),
+        ))
+        .into(),
         MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause.into(),
         other => other.into(),
     }

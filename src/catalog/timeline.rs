@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 
 use super::{
-    Catalog, Session, adoption,
+    Catalog, Session, adoption, audit, content_label, discards, overdue,
     row::{PhotoRow, columns},
-    session, terms, totals, work,
+    session, terms, totals, unfinished, work,
 };
 use crate::photo::{Instance, Label, Owner, Photo, PhotoId, Sha256, Term, TimelineKey};
 
@@ -18,7 +18,7 @@ pub const MAX_TERMS: usize = 8;
 const MAX_COUNTED: i64 = 1000;
 
 /// Sorts after every timeline key.
-const NO_CURSOR: &str = "~";
+pub(super) const NO_CURSOR: &str = "~";
 
 const NEWEST: &str = concat!(
     "SELECT ",
@@ -70,6 +70,7 @@ macro_rules! eight_places {
         "?, ?, ?, ?, ?, ?, ?, ?"
     };
 }
+pub(super) use eight_places;
 
 /// How many photos [`LABELS`] asks for at once.
 const LABELS_PLACES: usize = 32;
@@ -95,7 +96,7 @@ pub struct Walk {
 }
 
 /// The statements behind every page and every worker's question; tests ask both engines to explain them.
-pub const WALKS: [Walk; 14] = [
+pub const WALKS: [Walk; 24] = [
     Walk { name: "newest", text: NEWEST },
     Walk { name: "under terms", text: UNDER_TERMS },
     Walk { name: "count under term", text: COUNT_UNDER_TERM },
@@ -108,6 +109,16 @@ pub const WALKS: [Walk; 14] = [
     Walk { name: "foreign rows", text: adoption::FOREIGN_ROWS },
     Walk { name: "label totals", text: totals::LABEL_TOTALS },
     Walk { name: "unfinished", text: work::UNFINISHED },
+    Walk { name: "far ahead", text: work::AHEAD },
+    Walk { name: "with work left", text: overdue::WITH_WORK_LEFT },
+    Walk { name: "discarded", text: discards::DISCARDED },
+    Walk { name: "unused labels", text: content_label::UNUSED },
+    Walk { name: "unfinished of an owner", text: unfinished::OF_OWNER },
+    Walk { name: "count unfinished", text: unfinished::COUNT },
+    Walk { name: "inspected", text: audit::PAGE },
+    Walk { name: "terms of inspected", text: audit::TERMS },
+    Walk { name: "progress", text: unfinished::PROGRESS },
+    Walk { name: "among", text: unfinished::AMONG },
     Walk { name: "session", text: session::BY_ID },
     Walk { name: "sessions", text: session::BY_OWNER },
 ];

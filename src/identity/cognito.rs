@@ -10,6 +10,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 
 use super::{
     Answer, Chooser, Delivery, Denied, Hosted, Identity, NewAccount, Nickname, Offers, Pending, Response, SignInName,
@@ -39,6 +40,8 @@ pub use token::Unproven;
 
 /// The longest that anything asked of the pool may take: a page must say within 5 s that it cannot be done now.
 const PATIENCE: Duration = Duration::from_millis(4500);
+/// How many questions to pools this process asks at once; others wait their turn within [`PATIENCE`].
+static PLACES: Semaphore = Semaphore::const_new(32);
 /// The fewest characters of a password where the pool's operator has changed nothing.
 const PASSWORD_CHARS: u16 = 8;
 
@@ -95,10 +98,14 @@ impl Cognito {
     }
 }
 
-/// An answer, unless it takes too long.
+/// An answer, unless it takes too long or too many wait for one already.
 async fn within<T>(asking: impl Future<Output = Answer<T>>) -> Answer<T> {
     let late = || Denied::Down(anyhow::anyhow!("Amazon Cognito did not answer within {PATIENCE:?}"));
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(late()))
+    let in_turn = async {
+        let _place = PLACES.acquire().await.map_err(|closed| Denied::Down(closed.into()))?;
+        asking.await
+    };
+    tokio::time::timeout(PATIENCE, in_turn).await.unwrap_or_else(|_| Err(late()))
 }
 
 #[async_trait]

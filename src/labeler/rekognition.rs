@@ -13,13 +13,15 @@ use aws_sdk_rekognition::{
 use bytes::Bytes;
 
 use super::{Labeler, Unlabelled};
-use crate::photo::{Instance, Label};
+use crate::photo::{Instance, Label, ObjectPath};
 
 /// Amazon Rekognition.
 pub struct Rekognition {
     client: Client,
     max_labels: u16,
     min_confidence: f32,
+    /// Where it reads pictures by itself, when it does.
+    bucket: Option<String>,
 }
 
 impl Rekognition {
@@ -30,7 +32,19 @@ impl Rekognition {
 
     /// Asks for at most `max_labels` labels of at least `min_confidence` percent.
     pub fn new(client: Client, max_labels: u16, min_confidence: f32) -> Self {
-        Self { client, max_labels, min_confidence }
+        Self { client, max_labels, min_confidence, bucket: None }
+    }
+
+    /// Has Rekognition read pictures from the bucket of the store by itself. The bucket must lie in the region that is asked.
+    #[must_use]
+    pub fn reading_from(self, bucket: String) -> Self {
+        Self { bucket: Some(bucket), ..self }
+    }
+
+    async fn ask(&self, image: types::Image) -> Result<Vec<Label>, SdkError<DetectLabelsError>> {
+        let request = self.client.detect_labels().image(image).max_labels(i32::from(self.max_labels));
+        let answer = request.min_confidence(self.min_confidence).send().await?;
+        Ok(Label::tidy(labels(answer)))
     }
 }
 
@@ -44,16 +58,37 @@ impl Labeler for Rekognition {
             )));
         }
         let image = types::Image::builder().bytes(Blob::new(jpeg)).build();
-        let answer = self
-            .client
-            .detect_labels()
-            .image(image)
-            .max_labels(i32::from(self.max_labels))
-            .min_confidence(self.min_confidence)
-            .send()
-            .await
-            .map_err(|error| unlabelled(&error))?;
-        Ok(Label::tidy(labels(answer)))
+        self.ask(image).await.map_err(|error| unlabelled(&error))
+    }
+
+    async fn labels_of(&self, path: &ObjectPath) -> Option<Result<Vec<Label>, Unlabelled>> {
+        let bucket = self.bucket.as_ref()?;
+        let object = types::S3Object::builder().bucket(bucket).name(path.as_str()).build();
+        let image = types::Image::builder().s3_object(object).build();
+        match self.ask(image).await {
+            Err(error) if matches!(error.as_service_error(), Some(DetectLabelsError::InvalidS3ObjectException(_))) => {
+                tracing::warn!(
+                    %path,
+                    bucket,
+                    error = %DisplayErrorContext(&error),
+                    "Amazon Rekognition cannot read a picture from the bucket and is sent it instead; check that both are in one region and \
+                     that the role may do s3:GetObject"
+                );
+                None
+            }
+            answer => Some(answer.map_err(|error| unlabelled(&error))),
+        }
+    }
+
+    fn max_bytes(&self) -> usize {
+        Self::MAX_BYTES
+    }
+
+    fn paid_as(&self) -> Option<String> {
+        Some(format!(
+            "Amazon Rekognition: at most {} labels of at least {} percent",
+            self.max_labels, self.min_confidence
+        ))
     }
 }
 

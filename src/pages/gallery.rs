@@ -10,9 +10,9 @@ use super::{
     Frame, Guest, Site, Visitor, json::PhotoJson, json_with_status, prefers_json, query_value, see_other, sentence,
 };
 use crate::{
-    album::Query,
+    album::{Backlog, Query},
     error::{Error, Kind},
-    photo::{Photo, Rendition, State, TimelineKey, plain_line},
+    photo::{Photo, Rendition, TimelineKey, plain_line},
 };
 
 /// A photo in the timeline.
@@ -63,6 +63,8 @@ pub struct Gallery {
     pub next: Option<String>,
     /// Whether this is not the first page.
     pub further: bool,
+    /// How much is unfinished; told at the beginning of the unfiltered timeline.
+    pub unfinished: Backlog,
     /// The largest upload in bytes, for the script that checks before sending.
     pub max_bytes: u64,
 }
@@ -176,14 +178,18 @@ pub async fn list(
     }
     let mut frame = Frame::of(&site, &visitor).await?;
     frame.q = query.text.clone().unwrap_or_default();
-    let gallery = Gallery {
+    let mut gallery = Gallery {
         frame,
         days: days(&site, &page.photos).await?,
         next,
         further: query.before.is_some(),
+        unfinished: Backlog::default(),
         label: query.label,
         max_bytes: site.uploads.max_bytes,
     };
+    if gallery.whole() {
+        gallery.unfinished = site.album.unfinishedness(&visitor.owner).await?;
+    }
     super::page(&gallery)
 }
 
@@ -255,12 +261,7 @@ impl Picture {
             thumbhash: STANDARD.encode(hash),
             colour: average_colour(hash),
             alt: said.into_iter().find(|text| !text.is_empty()).map(plain_line).unwrap_or_default(),
-            state: match photo.state() {
-                State::Stored => "stored",
-                State::Labelling => "labelling",
-                State::Labelled => "labelled",
-                State::Failed => "failed",
-            },
+            state: photo.state().word(),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Site;
 use crate::{
+    album::{self, Backlog},
     error::Error,
     photo::{Details, Label, Photo, PhotoId, Rendition, State},
 };
@@ -16,7 +17,35 @@ use crate::{
 pub struct PhotoJson {
     #[serde(flatten)]
     facts: PhotoFacts,
+    /// What its owner should know when it takes longer than usual; absent while all is as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<String>,
     links: Links,
+}
+
+/// How much is unfinished.
+#[derive(Debug, Serialize)]
+pub struct UnfinishedJson {
+    #[serde(flatten)]
+    counts: Backlog,
+    /// The same in words.
+    told: String,
+}
+
+impl From<Backlog> for UnfinishedJson {
+    fn from(counts: Backlog) -> Self {
+        Self { counts, told: counts.to_string() }
+    }
+}
+
+/// What is to be said of those of `photos` that take longer than usual.
+pub(super) async fn delays(site: &Site, photos: &[Photo]) -> Result<HashMap<PhotoId, String>, Error> {
+    let underway: Vec<PhotoId> = photos.iter().filter(|p| p.state().is_underway()).map(|p| p.id).collect();
+    if underway.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (now, progress) = (site.album.now(), site.album.progress(&underway).await?);
+    Ok(progress.into_iter().filter_map(|(photo, progress)| Some((photo, album::delay(&progress, now)?))).collect())
 }
 
 /// What is known of a photo. Times are RFC 3339, sizes in pixels and bytes, confidences in percent.
@@ -64,14 +93,18 @@ impl PhotoJson {
     pub async fn all(site: &Site, photos: &[Photo]) -> Result<Vec<Self>, Error> {
         let ids: Vec<PhotoId> = photos.iter().map(|photo| photo.id).collect();
         let mut labels = if ids.is_empty() { HashMap::new() } else { site.album.labels(&ids).await? };
+        let mut delays = delays(site, photos).await?;
         let mut all = Vec::with_capacity(photos.len());
         for photo in photos {
-            all.push(Self::with_labels(site, photo, labels.remove(&photo.id).unwrap_or_default()).await?);
+            let facts = PhotoFacts::new(photo, labels.remove(&photo.id).unwrap_or_default());
+            all.push(Self { facts, delay: delays.remove(&photo.id), links: Links::of(site, photo).await? });
         }
         Ok(all)
     }
+}
 
-    async fn with_labels(site: &Site, photo: &Photo, labels: Vec<Label>) -> Result<Self, Error> {
+impl Links {
+    async fn of(site: &Site, photo: &Photo) -> Result<Self, Error> {
         let (thumb, display) = match photo.developed {
             None => (None, None),
             Some(_) => (
@@ -79,8 +112,7 @@ impl PhotoJson {
                 Some(site.album.link(photo, Rendition::Display).await?),
             ),
         };
-        let links = Links { thumb, display, original: site.album.link(photo, Rendition::Original).await? };
-        Ok(Self { facts: PhotoFacts::new(photo, labels), links })
+        Ok(Self { thumb, display, original: site.album.link(photo, Rendition::Original).await? })
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     Frame, Site, Visitor,
     form::Fields,
     gallery::{Picture, label_url, whole},
-    json::PhotoJson,
+    json::{PhotoJson, delays},
     json_with_status, page_with_status, parameter, prefers_json, see_other, sentence,
 };
 use crate::{
@@ -42,6 +42,8 @@ pub struct Fact {
     pub name: &'static str,
     /// The value with its unit.
     pub value: String,
+    /// The moment that the value is, for machines; empty where it is none.
+    pub at: String,
 }
 
 /// The photo page.
@@ -70,10 +72,16 @@ pub struct PhotoPage {
     pub state: &'static str,
     /// Why it failed, if it did.
     pub problem: Option<String>,
+    /// Whether another try may help against that.
+    pub can_be_tried_again: bool,
+    /// What is to be said of it when it takes longer than usual.
+    pub delay: Option<String>,
     /// `Friday, 20 November 2026, 14:03`.
     pub date: String,
-    /// Whether `date` is when it was taken; otherwise when it was uploaded.
+    /// Whether `date` is when it was taken, by the camera's clock; otherwise when it was uploaded, in UTC.
     pub taken: bool,
+    /// When it was uploaded, for machines.
+    pub uploaded: String,
     /// What the owner wrote; may be empty.
     pub description: String,
     /// A refusal of the description just sent, if any.
@@ -142,8 +150,11 @@ async fn page(
         alt: picture.alt,
         state: picture.state,
         problem: photo.problem.clone(),
+        can_be_tried_again: photo.can_be_tried_again(),
+        delay: delays(site, std::slice::from_ref(photo)).await?.remove(&photo.id),
         date: photo.shown_at().format("%A, %-d %B %Y, %H:%M").to_string(),
         taken: photo.developed.as_ref().is_some_and(|d| d.taken.is_some()),
+        uploaded: moment(photo),
         description,
         description_problem,
         labels: labels.iter().map(bar).collect(),
@@ -165,9 +176,16 @@ fn bar(label: &Label) -> LabelBar {
     }
 }
 
+/// When it was uploaded, for machines.
+fn moment(photo: &Photo) -> String {
+    photo.created_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
 fn facts(photo: &Photo) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let mut say = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| Fact { name, value }));
+    let mut say = |name: &'static str, value: Option<String>| {
+        facts.extend(value.map(|value| Fact { name, value, at: String::new() }));
+    };
     let details = photo.developed.as_ref().map(|d| d.details.clone()).unwrap_or_default();
     say("Camera", details.camera.clone());
     say("Lens", details.lens.clone());
@@ -181,7 +199,8 @@ fn facts(photo: &Photo) -> Vec<Fact> {
         }),
     );
     say("File", Some(format!("{}, {}", photo.media_type.extension().to_uppercase(), size(photo.bytes))));
-    say("Uploaded", Some(photo.created_at.format("%-d %B %Y, %H:%M UTC").to_string()));
+    let (value, at) = (photo.created_at.format("%-d %B %Y, %H:%M UTC").to_string(), moment(photo));
+    facts.push(Fact { name: "Uploaded", value, at });
     facts
 }
 
@@ -242,6 +261,22 @@ async fn description_of(request: &HttpRequest, site: &Site, body: web::Payload) 
     fields.get("description").map(str::to_owned).ok_or_else(|| {
         Error::refused(Kind::Malformed, "The form cannot be read: it needs one field `description` in UTF-8.")
     })
+}
+
+/// Gives a photo that has failed another try; changes nothing of one that has not.
+pub async fn retry(
+    request: HttpRequest,
+    site: web::Data<Site>,
+    visitor: Visitor,
+    body: web::Payload,
+) -> Result<HttpResponse, Error> {
+    let id: PhotoId = parameter(&request, "id").parse().map_err(|_| Error::NotFound)?;
+    let next = Fields::read(&request, &site, body).await?.next();
+    let photo = site.album.retry(&visitor.owner, id).await?;
+    if prefers_json(&request) {
+        return Ok(json_with_status(&PhotoJson::one(&site, &photo).await?, 200));
+    }
+    if next.is_home() { see_other(&format!("/photos/{id}")) } else { see_other(next.as_str()) }
 }
 
 /// Deletes the photo with everything of it.

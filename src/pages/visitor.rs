@@ -118,11 +118,19 @@ impl FromRequest for Guest {
                 Some(Visitor { owner: Owner::anonymous(), session: None, token })
             } else {
                 match &session_cookie {
-                    Some(cookie) => site.accounts.session(cookie).await?.map(|session| Visitor {
-                        owner: session.person.owner.clone(),
-                        session: Some(session),
-                        token: site.accounts.form_token(cookie),
-                    }),
+                    Some(cookie) => {
+                        // This page asks by itself as long as it is open.
+                        let session = if request.path() == super::changes::PATH {
+                            site.accounts.session_unused(cookie).await?
+                        } else {
+                            site.accounts.session(cookie).await?
+                        };
+                        session.map(|session| Visitor {
+                            owner: session.person.owner.clone(),
+                            session: Some(session),
+                            token: site.accounts.form_token(cookie),
+                        })
+                    }
                     None => None,
                 }
             };
@@ -185,12 +193,17 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
 }
 
-/// Where a request comes from.
-fn client(request: &HttpRequest, site: &Site) -> Client {
+/// The address a request comes from, as far as trusted proxies tell it.
+pub(crate) fn client_address(request: &HttpRequest, site: &Site) -> IpAddr {
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(text).collect();
     let lines: Vec<&str> = forwarded.iter().map(AsRef::as_ref).collect();
-    let address = address(peer, &lines, &site.trusts);
+    address(peer, &lines, &site.trusts)
+}
+
+/// Where a request comes from.
+fn client(request: &HttpRequest, site: &Site) -> Client {
+    let address = client_address(request, site);
     let agent = request.headers().get(header::USER_AGENT).map(text).unwrap_or_default();
     Client {
         address,

@@ -15,6 +15,11 @@ pub fn grouped(number: impl Display) -> String {
     text
 }
 
+/// So many of what is `one`, or `several`: `1 photo`, `1,200 photos`.
+pub fn counted(number: u64, one: &str, several: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { several })
+}
+
 /// A number of bytes in powers of ten, rounded down: `480 kB`, `8.3 MB`, `50 MB`.
 pub fn size(bytes: impl Borrow<u64>) -> String {
     let bytes = *bytes.borrow();
@@ -29,12 +34,19 @@ pub fn size(bytes: impl Borrow<u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{grouped, size};
+    use super::{counted, grouped, size};
 
     #[test]
     fn digits_stand_in_groups_of_three() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        for (number, text) in [(0, "0 photos"), (1, "1 photo"), (2, "2 photos"), (1_200, "1,200 photos")] {
+            assert_eq!(counted(number, "photo", "photos"), text);
         }
     }
 

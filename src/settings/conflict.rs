@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::{Identity, Local, Refusal, Settings, SmtpTls};
+use super::{Catalog, Events, Identity, Labeler, Local, Refusal, Settings, SmtpTls, Store};
 
 /// Refuses settings that cannot hold together, or would open the gallery to those it is not meant for.
 pub(super) fn refuse(settings: &Settings) -> Result<(), Refusal> {
     let bind = settings.server.bind;
+    events(settings)?;
+    labeler(settings)?;
     match &settings.identity {
         Identity::None(without) if !bind.is_loopback() && !without.public => Err(Refusal::new(&format!(
             "identity is none and server.bind is {bind}: everybody who can reach the port could see, add and delete photos; set \
@@ -21,6 +23,57 @@ pub(super) fn refuse(settings: &Settings) -> Result<(), Refusal> {
         }
         Identity::Local(local) => mail(local),
         Identity::None(_) | Identity::Cognito(_) => Ok(()),
+    }
+}
+
+/// Refuses to keep on this machine what must last, where `data` is a folder that is gone with the function.
+pub(super) fn refuse_what_is_lost(settings: &Settings) -> Result<(), Refusal> {
+    let folder = settings.data.display();
+    if matches!(settings.catalog, Catalog::Sqlite) {
+        return Err(Refusal::new(&format!(
+            "catalog is sqlite, and under Lambda a file in {folder} is empty at first and soon gone: set catalog.mysql.host and the other \
+             settings of MySQL, or data to a folder that lasts"
+        )));
+    }
+    if matches!(settings.store, Store::Disk) {
+        return Err(Refusal::new(&format!(
+            "store is disk, and under Lambda a folder in {folder} is empty at first and soon gone: set store.s3.bucket, or data to a folder \
+             that lasts"
+        )));
+    }
+    Ok(())
+}
+
+/// What is wrong with how uploads are to tell workers.
+fn events(settings: &Settings) -> Result<(), Refusal> {
+    match &settings.events {
+        Events::Aws(topic) if topic.topic_arn.is_none() && topic.queue_url.is_none() => Err(Refusal::new(
+            "events is aws, and neither a topic to announce uploads to nor a queue to listen at is named: set events.aws.topic_arn, \
+             events.aws.queue_url or both",
+        )),
+        Events::Aws(_) | Events::InProcess => Ok(()),
+    }
+}
+
+/// What is wrong with where the labeler is to read pictures.
+fn labeler(settings: &Settings) -> Result<(), Refusal> {
+    let Labeler::Rekognition(rekognition) = &settings.labeler else { return Ok(()) };
+    if !rekognition.from_bucket {
+        return Ok(());
+    }
+    let Store::S3(s3) = &settings.store else {
+        return Err(Refusal::new(
+            "labeler.rekognition.from_bucket is true, and photos are not in a bucket: set it to false, or keep photos in one by \
+             store.s3.bucket",
+        ));
+    };
+    let region = |own: &Option<String>| own.clone().or(settings.aws.region.clone());
+    match (region(&rekognition.region), region(&s3.region)) {
+        (Some(asked), Some(kept)) if asked != kept => Err(Refusal::new(&format!(
+            "labeler.rekognition.from_bucket is true, and the bucket is in {kept} and not in {asked}, where Rekognition is asked: set \
+             labeler.rekognition.region to {kept}, or from_bucket to false"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -29,6 +29,12 @@ pub(super) const IMPLIED: [(&str, &str, &str); 7] = [
     ("COGNITO_POOL_ID", "aws.region", "us-west-2"),
 ];
 
+/// The variable by which Lambda is known.
+pub(super) const LAMBDA: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// What holds under Lambda, where only `/tmp` can be written and logs are read by machines: (setting, value).
+pub(super) const UNDER_LAMBDA: [(&str, &str); 2] = [("data", "/tmp/photo-gallery"), ("log.format", "json")];
+
 /// The variables that stand for `setting`.
 pub(super) fn variables(setting: &str) -> impl Iterator<Item = &'static str> {
     NAMES.into_iter().filter(move |(_, known)| *known == setting).map(|(name, _)| name)

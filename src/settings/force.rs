@@ -160,6 +160,9 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
     let settings: Settings =
         Value::Table(tree).try_into().map_err(|error: toml::de::Error| Refusal::new(error.message()))?;
     conflict::refuse(&settings)?;
+    if lines.iter().any(|line| line.name == "data" && matches!(line.origin, Origin::Implied(_))) {
+        conflict::refuse_what_is_lost(&settings)?;
+    }
     warn(&settings, &mut notices);
     Ok(Loaded { settings, notices, lines })
 }

@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Bucket,
     /// An AWS region's name.
     Region,
+    /// The name of a thing at AWS.
+    Arn,
     /// A Cognito user pool's id.
     Pool,
     /// A host, or scheme, host and port, of a website.
@@ -101,6 +103,9 @@ impl Kind {
                         && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
                 }
                 Self::Region => text.len() <= 40 && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                Self::Arn => {
+                    text.starts_with("arn:") && text.matches(':').count() >= 5 && all(|c| c.is_ascii_graphic())
+                }
                 Self::Pool => text.split_once('_').is_some_and(|(region, pool)| {
                     let named = |part: &str, hyphen| {
                         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || hyphen && b == b'-')
@@ -150,6 +155,7 @@ impl Kind {
             Self::Endpoint => "an http:// or https:// URL without user, query and fragment".to_owned(),
             Self::Bucket => "the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens".to_owned(),
             Self::Region => "the name of an AWS region, like us-west-2".to_owned(),
+            Self::Arn => "an Amazon resource name, like arn:aws:sns:us-west-2:123456789012:uploads-topic".to_owned(),
             Self::Pool => "the id of a user pool, like us-west-2_AbCdEfGhI".to_owned(),
             Self::Domain => {
                 "a host name, like photos.auth.us-west-2.amazoncognito.com, or http:// or https:// with a host and perhaps a port"

@@ -138,6 +138,18 @@ fn is_back_end(name: &str) -> bool {
     })
 }
 
+/// What holds where Lambda started the program and nobody says anything else.
+pub(super) fn lambda(variables: &[(OsString, OsString)]) -> Layer {
+    if !variables.iter().any(|(name, _)| name == course::LAMBDA) {
+        return Layer::new();
+    }
+    let origin = Origin::Implied(course::LAMBDA);
+    let given = |(name, value): (&str, &str)| {
+        Some(Given { setting: known(name)?, value: value.into(), origin: origin.clone() })
+    };
+    course::UNDER_LAMBDA.into_iter().filter_map(given).collect()
+}
+
 /// What the environment says.
 pub(super) struct Environment {
     /// Under the names of the course and of AWS.

@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf};
 pub enum Origin {
     /// The program.
     Default,
-    /// The program, because this variable of the course is in force.
+    /// The program, because this variable, of the course or of Lambda, is in force.
     Implied(&'static str),
     /// A settings file.
     File(PathBuf),

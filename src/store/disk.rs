@@ -10,20 +10,26 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use bytes::BytesMut;
-use chrono::{DateTime, TimeDelta};
-use futures_util::{StreamExt as _, stream};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
-use tokio::{io::AsyncReadExt as _, task::spawn_blocking};
+use tokio::{io::AsyncReadExt as _, sync::mpsc, task::spawn_blocking};
 use url::form_urlencoded;
 
-use super::{Clock, Content, Disposition, Media, Object, Store, UNRESERVED, bounded, round_trip, window_start};
+use super::{Clock, Content, Disposition, Listed, Media, Object, Store, UNRESERVED, bounded, round_trip, window_start};
 use crate::photo::{FileName, MediaType, ObjectPath};
 
 /// How many bytes [`Store::get`] reads at once.
 const PIECE: usize = 128 * 1024;
+
+/// How many objects [`Store::list`] looks up ahead of who reads it.
+const LISTED_AHEAD: usize = 1000;
 
 /// The longest file name that every file system takes, in bytes.
 const NAME_MAX: usize = 255;
@@ -61,12 +67,52 @@ impl Disk {
         self.key.clone().chain_update(path).chain_update("?").chain_update(query)
     }
 
-    /// The file of the object at `path`: its key with `/` escaped, or the key's hash where that is too long a name.
     fn file(&self, path: &ObjectPath) -> PathBuf {
-        let hash = hex::encode(Sha256::digest(path.as_str()));
-        let name = path.as_str().replace('%', "%25").replace('/', "%2F");
-        self.root.join(&hash[..2]).join(if name.len() <= NAME_MAX { &name } else { &hash })
+        file(&self.root, path)
     }
+}
+
+/// The file of the object at `path`: its key with `/` escaped, or the key's hash where that is too long a name.
+fn file(root: &Path, path: &ObjectPath) -> PathBuf {
+    let hash = hex::encode(Sha256::digest(path.as_str()));
+    let name = path.as_str().replace('%', "%25").replace('/', "%2F");
+    root.join(&hash[..2]).join(if name.len() <= NAME_MAX { &name } else { &hash })
+}
+
+/// The path of the object that lies in `at`; `None` for a file that is none, or whose name is too short to tell its path.
+fn path_of(root: &Path, at: &Path) -> Option<ObjectPath> {
+    let name = at.file_name()?.to_str()?;
+    let path: ObjectPath = name.replace("%2F", "/").replace("%25", "%").parse().ok()?;
+    (file(root, &path) == at).then_some(path)
+}
+
+/// Tells `listed` every object, folder by folder, until nobody listens.
+fn list(root: &Path, listed: &mpsc::Sender<io::Result<Listed>>) -> io::Result<()> {
+    for folder in 0..=u8::MAX {
+        let files = match fs::read_dir(root.join(hex::encode([folder]))) {
+            Ok(files) => files,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        for entry in files {
+            let entry = entry?;
+            let known = match entry.metadata() {
+                Ok(known) => known,
+                // It was deleted in between.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            let object = Listed {
+                path: if known.is_file() { path_of(root, &entry.path()) } else { None },
+                bytes: known.len(),
+                modified: DateTime::<Utc>::from(known.modified()?),
+            };
+            if listed.blocking_send(Ok(object)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unusable(root: &Path) -> String {
@@ -168,6 +214,28 @@ impl Store for Disk {
             Ok((read > 0).then(|| (piece.freeze(), file)))
         });
         Ok(Some(Object { bytes, content: content.boxed() }))
+    }
+
+    async fn size(&self, path: &ObjectPath) -> anyhow::Result<Option<u64>> {
+        match tokio::fs::metadata(self.file(path)).await {
+            Ok(known) => Ok(Some(known.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("looking for {path} in {}", self.root.display())),
+        }
+    }
+
+    /// Beside the trait: all objects but those with names too long for a file, whose files do not tell their path.
+    fn list(&self) -> BoxStream<'_, anyhow::Result<Listed>> {
+        let (sender, receiver) = mpsc::channel(LISTED_AHEAD);
+        let root = self.root.clone();
+        spawn_blocking(move || {
+            if let Err(cause) = list(&root, &sender) {
+                let _ = sender.blocking_send(Err(cause));
+            }
+        });
+        stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+            .map(|listed| listed.with_context(|| format!("listing the folder {}", self.root.display())))
+            .boxed()
     }
 
     async fn delete(&self, path: &ObjectPath) -> anyhow::Result<()> {

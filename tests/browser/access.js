@@ -3,13 +3,16 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { NOBODY, json, visit } from "./house.js";
+import { NOBODY, hand, json, visit } from "./house.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 async function everyPage() {
   const { photos } = await json("/photos?q=chelsea");
-  return ["/photos", "/photos?q=coffee", "/photos?q=nothingofthekind", "/photos?label=Cat", "/labels", `/photos/${photos[0].id}`, "/account", "/account/delete", "/logout", "/nowhere"];
+  const [failed, putOff] = (await json("/photos")).photos;
+  await hand("fail", failed);
+  await hand("put-off", putOff);
+  return ["/unfinished", "/unfinished?waiting=00000000000000000000000000000000", `/photos/${failed.id}`, `/photos/${putOff.id}`, "/photos", "/photos?q=coffee", "/photos?q=nothingofthekind", "/photos?label=Cat", "/labels", `/photos/${photos[0].id}`, "/account", "/account/delete", "/logout", "/nowhere"];
 }
 
 const DOORSTEP = ["/login", "/login?done=signed-out&next=/labels", "/signup", "/forgot", "/callback", "/nowhere"];

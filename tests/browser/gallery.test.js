@@ -3,6 +3,7 @@ import "./accounts.js";
 import "./uploading.js";
 import "./browsing.js";
 import "./photo.js";
+import "./unfinished.js";
 import "./keyboard.js";
 import "./without-scripts.js";
 import "./hostile.js";

@@ -129,6 +129,14 @@ export function choosing(page, files) {
   return page.waitForEvent("filechooser", { timeout: 2 * WAIT }).then((chooser) => chooser.setFiles(files));
 }
 
+// Has a worker elsewhere do something with a finished photo: hold, put-off, fail, label.
+export async function hand(what, photo) {
+  const answer = await fetch(`${given("GALLERY_HAND")}/${what}/${photo.id}`, { signal: AbortSignal.timeout(WAIT) });
+  assert.equal(answer.status, 204);
+}
+
+export const settled = (photo) => until("the photo is labelled", async () => (await json(`/photos/${photo.id}`)).state === "labelled", 3 * WAIT);
+
 export const tiles = (page) => page.locator(".tile");
 
 // Waits until a check, asked again and again, is true.

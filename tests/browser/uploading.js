@@ -52,6 +52,18 @@ test("chosen files go the same way, and one that is here already leads to its ph
   });
 });
 
+test("what is filled in to add photos is wholly in sight on a small screen", async () => {
+  for (const width of [320, 390, 440]) {
+    await visit(async (page) => {
+      await page.goto("/photos");
+      await page.locator("summary", { hasText: "Add photos" }).click();
+      const { x, y, width: wide, height } = await page.locator(".bar .upload").boundingBox();
+      assert.ok(x >= 0 && x + wide <= width && y >= 0 && y + height <= 844, `${x}, ${y}, ${wide}, ${height} at ${width}`);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    }, { viewport: { width, height: 844 } });
+  }
+});
+
 // Drops a file that says it has one byte more than is taken.
 const dropTooLarge = (page, most) => page.evaluate((most) => {
   const file = new File(["x"], "large.jpg");

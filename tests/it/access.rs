@@ -28,12 +28,13 @@ struct Expected {
 fn expected(route: &Route) -> Expected {
     let (owner, unknown) = match (route.method, route.path) {
         ("GET", "/") => (303, None),
-        ("GET", "/ping" | "/favicon.ico" | "/labels" | "/photos") => (200, None),
+        ("GET", "/ping" | "/readyz" | "/favicon.ico" | "/labels" | "/photos" | "/photos/changes" | "/unfinished") => {
+            (200, None)
+        }
         ("GET", "/static/{name}" | "/media/{path:.*}" | "/photos/{id}") => (200, Some(404)),
         ("POST", "/photos") => (415, None),
-        ("GET", "/photos/{id}/{rendition}") | ("POST", "/photos/{id}/description" | "/photos/{id}/delete") => {
-            (303, Some(404))
-        }
+        ("GET", "/photos/{id}/{rendition}")
+        | ("POST", "/photos/{id}/description" | "/photos/{id}/delete" | "/photos/{id}/retry") => (303, Some(404)),
         // Somebody signed in is sent on to their photos; a form with nothing in it is shown again.
         ("GET", "/signup" | "/login" | "/login/challenge" | "/confirm" | "/confirm/resend" | "/reset") => (303, None),
         ("GET", "/forgot") => (200, None),
@@ -44,6 +45,7 @@ fn expected(route: &Route) -> Expected {
         ("GET", "/account/nickname" | "/account/password" | "/account/sessions" | "/account/sign-out-everywhere") => {
             (303, None)
         }
+        ("GET" | "POST", "/unfinished/retry") => (303, None),
         ("POST", "/logout" | "/account/sign-out-everywhere") => (303, None),
         ("POST", "/account/sessions") => (404, None),
         ("POST", "/account/nickname" | "/account/password" | "/account/delete") => (422, None),
@@ -284,7 +286,8 @@ async fn a_gallery_on_loopback_does_not_answer_to_foreign_names() {
     for route in ROUTES {
         let answer =
             request(&site, route, &known(route, &paths)).header(header::HOST, "rebound.example").send().await.unwrap();
-        let expected = if route.path == "/ping" { StatusCode::OK } else { StatusCode::MISDIRECTED_REQUEST };
+        let expected =
+            if matches!(route.path, "/ping" | "/readyz") { StatusCode::OK } else { StatusCode::MISDIRECTED_REQUEST };
         assert_eq!(answer.status(), expected, "{} {}", route.method, route.path);
     }
 }
@@ -355,5 +358,5 @@ async fn every_answer_carries_the_headers_that_protect_it() {
 async fn what_anyone_may_ask_needs_no_visitor() {
     let open: Vec<&str> =
         ROUTES.iter().filter(|route| route.access == Access::Anyone).map(|route| route.path).collect();
-    assert_eq!(open, ["/", "/ping", "/favicon.ico", "/static/{name}"]);
+    assert_eq!(open, ["/", "/ping", "/readyz", "/favicon.ico", "/static/{name}"]);
 }

@@ -44,6 +44,7 @@ impl Served {
             tls: Tls::Preferred,
             ssl_ca: None,
             connections: 5,
+            acquire_timeout_seconds: 3,
         };
         let site = Site::with(|settings| settings.catalog = Catalog::MySql(catalog)).await;
         Self::on(site, database.gallery("web", "secret"), Some(database))

@@ -16,7 +16,7 @@ use photo_gallery::{
     album::{Album, Intake},
     catalog::{Catalog, Connection, PoolSize},
     darkroom::Darkroom,
-    events::in_process::InProcess,
+    events::InProcess,
     identity::{NewAccount, SignInName},
     imaging::Limits,
     store::Disk,

@@ -67,28 +67,32 @@ pub(crate) async fn s3(endpoint: &str, credentials: Credentials) -> (Client, Sha
     (Client::from_conf(s3), provider)
 }
 
-/// Asks the IAM service at `endpoint` for `action` as its root user; the answer is XML.
-async fn iam(endpoint: &str, action: &str, parameters: &[(&str, &str)]) -> String {
-    let mut body = format!("Action={action}&Version=2010-05-08");
-    for (name, value) in parameters {
-        write!(body, "&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)).unwrap();
-    }
+/// Asks `service` at `endpoint` as its root user, by a request that is signed by hand.
+pub(crate) async fn signed(
+    endpoint: &str,
+    service: &str,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: String,
+) -> reqwest::Response {
     let host = endpoint.trim_start_matches("http://");
     let (time, day) = (Utc::now().format("%Y%m%dT%H%M%SZ").to_string(), Utc::now().format("%Y%m%d").to_string());
     let sha256 = |text: &str| hex::encode(Sha256::digest(text));
     let hmac = |key: &[u8], text: &str| {
         Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
     };
-    let scope = format!("{day}/{REGION}/iam/aws4_request");
-    let kind = "application/x-www-form-urlencoded";
+    let scope = format!("{day}/{REGION}/{service}/aws4_request");
     let signed = "content-type;host;x-amz-date";
-    let request =
-        format!("POST\n/\n\ncontent-type:{kind}\nhost:{host}\nx-amz-date:{time}\n\n{signed}\n{}", sha256(&body));
+    let request = format!(
+        "{method}\n{path}\n\ncontent-type:{kind}\nhost:{host}\nx-amz-date:{time}\n\n{signed}\n{}",
+        sha256(&body)
+    );
     let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256(&request));
-    let key = [&day, REGION, "iam", "aws4_request"].iter().fold(b"AWS4test".to_vec(), |key, part| hmac(&key, part));
+    let key = [&day, REGION, service, "aws4_request"].iter().fold(b"AWS4test".to_vec(), |key, part| hmac(&key, part));
     let signature = hex::encode(hmac(&key, &text));
-    let answer = reqwest::Client::new()
-        .post(endpoint)
+    reqwest::Client::new()
+        .request(method.parse().unwrap(), format!("{endpoint}{path}"))
         .header("content-type", kind)
         .header("x-amz-date", &time)
         .header(
@@ -98,7 +102,16 @@ async fn iam(endpoint: &str, action: &str, parameters: &[(&str, &str)]) -> Strin
         .body(body)
         .send()
         .await
-        .expect("IAM answers");
+        .expect("an answer")
+}
+
+/// Asks the IAM service at `endpoint` for `action` as its root user; the answer is XML.
+async fn iam(endpoint: &str, action: &str, parameters: &[(&str, &str)]) -> String {
+    let mut body = format!("Action={action}&Version=2010-05-08");
+    for (name, value) in parameters {
+        write!(body, "&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)).unwrap();
+    }
+    let answer = signed(endpoint, "iam", "POST", "/", "application/x-www-form-urlencoded", body).await;
     let status = answer.status();
     let xml = answer.text().await.unwrap();
     assert!(status.is_success(), "{action}: {status} {xml}");
@@ -107,18 +120,42 @@ async fn iam(endpoint: &str, action: &str, parameters: &[(&str, &str)]) -> Strin
 
 /// A new user of IAM at `endpoint` whose one policy allows `actions`. MiniStack checks signatures and rights of users, not of its root.
 pub(crate) async fn user(endpoint: &str, name: &str, actions: &[&str]) -> Credentials {
+    user_with(endpoint, name, &policy(actions)).await
+}
+
+/// A new user of IAM at `endpoint` with this policy.
+pub(crate) async fn user_with(endpoint: &str, name: &str, policy: &serde_json::Value) -> Credentials {
     iam(endpoint, "CreateUser", &[("UserName", name)]).await;
-    allow(endpoint, name, actions).await;
+    put_policy(endpoint, name, policy).await;
     let made = iam(endpoint, "CreateAccessKey", &[("UserName", name)]).await;
     key(&element(&made, "AccessKeyId"), &element(&made, "SecretAccessKey"))
 }
 
+/// A new role of IAM at `endpoint` that `service` may take, with this policy.
+pub(crate) async fn role(endpoint: &str, name: &str, service: &str, policy: &serde_json::Value) {
+    let trust = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
+    });
+    iam(endpoint, "CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", &trust.to_string())]).await;
+    let policy = [("RoleName", name), ("PolicyName", "gallery"), ("PolicyDocument", &policy.to_string())];
+    iam(endpoint, "PutRolePolicy", &policy).await;
+}
+
 /// Replaces the policy of the user `name`.
 pub(crate) async fn allow(endpoint: &str, name: &str, actions: &[&str]) {
-    let policy = serde_json::json!({
+    put_policy(endpoint, name, &policy(actions)).await;
+}
+
+/// A policy that allows `actions` on all of S3.
+fn policy(actions: &[&str]) -> serde_json::Value {
+    serde_json::json!({
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "arn:aws:s3:::*"}],
-    });
+    })
+}
+
+async fn put_policy(endpoint: &str, name: &str, policy: &serde_json::Value) {
     let policy = [("UserName", name), ("PolicyName", "gallery"), ("PolicyDocument", &policy.to_string())];
     iam(endpoint, "PutUserPolicy", &policy).await;
 }

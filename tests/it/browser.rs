@@ -9,6 +9,17 @@ mod with_servers {
         time::{Duration, Instant},
     };
 
+    use chrono::{TimeDelta, Utc};
+    use photo_gallery::{
+        catalog::{Catalog, Connection, PoolSize},
+        photo::{Label, PhotoId},
+    };
+    use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use crate::{pictures, process::Process};
 
     /// What the browser tests may take in all; in a calm they take about a minute.
@@ -17,6 +28,49 @@ mod with_servers {
     #[expect(clippy::disallowed_methods, reason = "script/test says where the browser is")]
     fn chromium() -> PathBuf {
         std::env::var("TEST_CHROMIUM").expect("TEST_CHROMIUM names the Chromium to drive; run script/test").into()
+    }
+
+    /// A worker elsewhere, which does with finished photos what it is told at `/hold/ID`, `/put-off/ID`, `/fail/ID` and `/label/ID`; its address.
+    async fn hand(data: &Path) -> String {
+        let path = data.join("catalog.db");
+        let catalog = Catalog::open(&Connection::Sqlite { path: path.clone() }, PoolSize::default()).unwrap();
+        let mut line = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (mut asking, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let read = asking.read(&mut request).await.unwrap();
+                let request = std::str::from_utf8(&request[..read]).unwrap();
+                let mut words = request.split_whitespace().nth(1).unwrap().split('/').skip(1);
+                let (what, photo) = (words.next().unwrap(), words.next().unwrap().parse::<PhotoId>().unwrap());
+                match what {
+                    "hold" => hold(&mut line, photo, Some("a worker elsewhere"), TimeDelta::hours(1)).await,
+                    "put-off" => hold(&mut line, photo, None, TimeDelta::seconds(250)).await,
+                    "fail" => {
+                        hold(&mut line, photo, None, TimeDelta::hours(1)).await;
+                        catalog.save_problem(photo, "It is too dark in there.").await.unwrap();
+                    }
+                    "label" => {
+                        let (parents, categories, instances) = (Vec::new(), Vec::new(), Vec::new());
+                        let name = "Thundercloud".to_owned();
+                        let label = Label { name, confidence: Some(90.0), parents, categories, instances };
+                        assert!(catalog.save_labels(photo, &[label], Utc::now()).await.unwrap());
+                    }
+                    other => panic!("nobody knows how to {other}"),
+                }
+                asking.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.unwrap();
+            }
+        });
+        url
+    }
+
+    /// Makes a finished photo one that waits, as if it had never been labelled.
+    async fn hold(line: &mut SqliteConnection, photo: PhotoId, in_hand: Option<&str>, time: TimeDelta) {
+        let text = "UPDATE photo SET labelled_at = NULL, labels = '', problem = NULL, in_hand = ?, claimed_until = ? WHERE id = ?";
+        let update = sqlx::query(text).bind(in_hand).bind((Utc::now() + time).naive_utc()).bind(photo.to_string());
+        assert_eq!(update.execute(&mut *line).await.unwrap().rows_affected(), 1);
     }
 
     #[tokio::test]
@@ -35,6 +89,7 @@ mod with_servers {
             fs::write(many.join(format!("{seed:02}.jpg")), pictures::jpeg(width, height, seed)).unwrap();
         }
         let gallery = Process::start(folder.path(), &[]).await;
+        let hand = hand(&folder.path().join("data")).await;
         let report = folder.path().join("report");
         let output = File::create(&report).unwrap();
         let mut node = Command::new("node")
@@ -43,6 +98,7 @@ mod with_servers {
             .env("GALLERY_URL", &gallery.url)
             .env("GALLERY_PHOTOS", tests.join("photos"))
             .env("GALLERY_MANY", &many)
+            .env("GALLERY_HAND", &hand)
             .env("TEST_CHROMIUM", chromium)
             .process_group(0)
             .stdin(Stdio::null())

@@ -2,7 +2,7 @@
 
 mod builtin;
 mod rekognition;
-mod rekognition_stand_in;
+pub(crate) mod rekognition_stand_in;
 mod rules;
 
 use std::{collections::HashSet, path::Path};
@@ -45,6 +45,9 @@ async fn labels_keep_the_contract(labeler: &dyn Labeler) {
         }
         assert_eq!(labeler.labels(photo(name)).await.expect("labels again"), labels, "{name}: the same again");
     }
+    assert_eq!(labeler.paid_as(), labeler.paid_as(), "always called the same");
+    assert!(labeler.paid_as().is_none_or(|name| !name.is_empty() && name.chars().count() <= 100));
+    assert!(labeler.max_bytes() >= 1 << 20, "a display rendition of the usual size is taken");
     assert!(seen > 0, "some photo has labels");
 }
 

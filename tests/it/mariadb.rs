@@ -1,11 +1,7 @@
-//! A database of a test's own on the MariaDB that `script/servers` starts, and a MariaDB of a test's own, to be killed.
+//! A database of a test's own on the MariaDB that `script/servers` starts.
 #![expect(clippy::disallowed_methods, reason = "tests look behind the catalog's back")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection,
@@ -96,73 +92,5 @@ impl Database {
     /// Drops the database.
     pub(crate) async fn gone(self) {
         self.run(&format!("DROP DATABASE {}", self.name)).await;
-    }
-}
-
-/// A MariaDB of the test's own, to be killed and stopped.
-pub(crate) struct Server {
-    folder: tempfile::TempDir,
-    pub(crate) port: u16,
-    process: Child,
-}
-
-impl Server {
-    fn program(name: &str) -> PathBuf {
-        ["/usr/sbin", "/usr/bin"]
-            .into_iter()
-            .map(|folder| PathBuf::from(folder).join(name))
-            .find(|path| path.exists())
-            .expect(name)
-    }
-
-    fn spawn(folder: &Path, port: u16) -> Child {
-        let option = |name: &str, value: &str| format!("--{name}={value}");
-        let inside = |name: &str| folder.join(name).display().to_string();
-        Command::new(Self::program("mariadbd"))
-            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-log-bin"])
-            .args([option("datadir", &inside("data")), option("port", &port.to_string())])
-            .args([option("socket", &inside("s")), option("pid-file", &inside("pid"))])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("mariadbd starts")
-    }
-
-    /// A fresh server that is starting.
-    pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let made = Command::new(Self::program("mariadb-install-db"))
-            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
-            .arg(format!("--datadir={}", folder.path().join("data").display()))
-            .output()
-            .expect("mariadb-install-db runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = crate::process::free_port();
-        let process = Self::spawn(folder.path(), port);
-        Self { folder, port, process }
-    }
-
-    /// Sends it a signal (`-STOP`).
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().expect("kill runs");
-        assert!(sent.success());
-    }
-
-    /// Kills it as a power cut does.
-    pub(crate) fn kill(&mut self) {
-        self.process.kill().expect("killed");
-        self.process.wait().expect("gone");
-    }
-
-    /// Starts it again after [`kill`](Self::kill).
-    pub(crate) fn start(&mut self) {
-        self.process = Self::spawn(self.folder.path(), self.port);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

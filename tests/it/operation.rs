@@ -24,7 +24,11 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 /// A form with one file, sent in two halves: the second when the returned sender is used.
-fn in_two_halves(server: &Process, bytes: &[u8]) -> (reqwest::RequestBuilder, tokio::sync::oneshot::Sender<()>) {
+pub(crate) fn in_two_halves(
+    client: &reqwest::Client,
+    url: &str,
+    bytes: &[u8],
+) -> (reqwest::RequestBuilder, tokio::sync::oneshot::Sender<()>) {
     let head = "--b\r\ncontent-disposition: form-data; name=\"photo\"; filename=\"slow.jpg\"\r\n\r\n";
     let form = [head.as_bytes(), bytes, b"\r\n--b--\r\n"].concat();
     let (first, second) = form.split_at(form.len() / 2);
@@ -38,9 +42,8 @@ fn in_two_halves(server: &Process, bytes: &[u8]) -> (reqwest::RequestBuilder, to
         let _ = told.await;
         Some((Ok(second), (None, None)))
     });
-    let request = server
-        .client
-        .post(format!("{}/photos", server.url))
+    let request = client
+        .post(format!("{url}/photos"))
         .header("accept", "application/json")
         .header("content-type", "multipart/form-data; boundary=b")
         .body(reqwest::Body::wrap_stream(body));
@@ -52,7 +55,7 @@ async fn told_to_stop_the_server_finishes_the_upload_in_hand() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::serve(folder.path(), &[NO_LABELS]).await;
     let bytes = pictures::jpeg(800, 600, 1);
-    let (request, go_on) = in_two_halves(&server, &bytes);
+    let (request, go_on) = in_two_halves(&server.client, &server.url, &bytes);
     let sending = tokio::spawn(request.send());
     tokio::time::sleep(Duration::from_millis(500)).await;
     server.ask_to_stop();
@@ -161,10 +164,7 @@ mod with_servers {
     use tokio::{io::copy_bidirectional, net, task::JoinHandle};
 
     use super::{Duration, NO_LABELS, Path, Process, StatusCode, files, pictures};
-    use crate::{
-        aws,
-        mariadb::{Database, Server},
-    };
+    use crate::{aws, mariadb::Database, mariadb_server::Server};
 
     /// Fills the file system under `filler` and then frees `room` bytes.
     fn fill(filler: &Path, room: u64) {

@@ -2,10 +2,11 @@
 
 use std::{
     fs::File,
-    io::Write as _,
+    io::{Read, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -37,21 +38,43 @@ pub(crate) fn program(folder: &Path) -> Command {
     command
 }
 
+/// The program started by `by` (`prlimit --nofile=256`), which turns into it.
+pub(crate) fn program_by(by: &[&str], folder: &Path) -> Command {
+    let mut command = Command::new(by[0]);
+    command.args(&by[1..]).arg(env!("CARGO_BIN_EXE_photo-gallery"));
+    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").current_dir(folder);
+    command
+}
+
 /// Runs the program to its end, with `input` on its standard input.
 pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
     let mut command = program(folder);
     command.args(arguments).envs(environment.iter().copied());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A pipe that nobody reads stops the program once it is full.
+    let (stdout, stderr) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let began = Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    let mut ended = child.try_wait().unwrap();
+    while ended.is_none() {
         if began.elapsed() > ENDS_WITHIN {
             child.kill().unwrap();
-            panic!("{arguments:?} did not end: {:?}", child.wait_with_output());
+            let told = [stdout, stderr].map(|told| String::from_utf8_lossy(&told.join().unwrap()).into_owned());
+            panic!("{arguments:?} did not end: {told:?}");
         }
         std::thread::sleep(Duration::from_millis(20));
+        ended = child.try_wait().unwrap();
     }
-    child.wait_with_output().unwrap()
+    Output { status: ended.unwrap(), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// Reads all that comes, while it comes.
+pub(crate) fn read(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut told = Vec::new();
+        from.read_to_end(&mut told).unwrap();
+        told
+    })
 }
 
 /// A program that shows this cookie, and says that its user's own hand sends what it sends.
@@ -91,9 +114,12 @@ impl Process {
 
     /// Starts the server in `folder`, and waits for its first pong.
     pub(crate) async fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
-        let port = free_port();
-        let log = folder.join(format!("log-{port}"));
-        let mut command = program(folder);
+        Self::start_at(free_port(), program(folder), folder, environment).await
+    }
+
+    /// Starts the server on `port`, by a command that may hold it to limits, and waits for its first pong.
+    pub(crate) async fn start_at(port: u16, mut command: Command, folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let log = folder.join(format!("log-{}", free_port()));
         command.env("GALLERY__SERVER__PORT", port.to_string()).envs(environment.iter().copied());
         command.stdin(Stdio::null()).stderr(File::create(&log).unwrap());
         let client = client(None);
@@ -107,6 +133,28 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("the server did not answer within 30 s: {}", process.log());
+    }
+
+    /// Starts `work` in `folder`: a worker, whom nobody can ask anything.
+    pub(crate) fn work(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let log = folder.join(format!("log-work-{}", free_port()));
+        let mut command = program(folder);
+        command.arg("work").envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        Self { child: command.spawn().unwrap(), url: String::new(), client: client(None), log }
+    }
+
+    /// Waits until it ends by itself, refusing to go on; what it wrote.
+    pub(crate) async fn refused(mut self) -> String {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let log = self.log();
+                assert_eq!(status.code(), Some(1), "{log}");
+                return log;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it did not end within 30 s: {}", self.log());
     }
 
     /// Makes an account.
@@ -150,9 +198,27 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Its number in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it runs on, as the same process.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The time for which processors have worked for it.
+    pub(crate) fn worked(&self) -> Duration {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = status.rsplit_once(") ").unwrap().1.split(' ').collect();
+        // In hundredths of a second, on every Linux.
+        Duration::from_millis(10 * (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()))
     }
 
     /// Resident memory in MB.

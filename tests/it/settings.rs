@@ -9,8 +9,8 @@ use std::{
 };
 
 use photo_gallery::settings::{
-    self, Catalog, EXIT_CODE, FILE, Flow, Identity, Labeler, Loaded, Local, LogFormat, MySql, Network, Origin, S3,
-    Settings, SignUp, Sources, Store, Tls,
+    self, Catalog, EXIT_CODE, Events, FILE, Flow, Identity, Labeler, Loaded, Local, LogFormat, MySql, Network, Origin,
+    S3, Settings, SignUp, Sources, Store, Tls,
 };
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -102,7 +102,7 @@ fn mysql(settings: &Settings) -> &MySql {
 
 #[test]
 fn with_nothing_set_everything_lives_under_data_on_this_machine() {
-    let Settings { data, server, upload, store, catalog, labeler, identity, session, links, aws, log } =
+    let Settings { data, server, upload, store, catalog, labeler, events, worker, identity, session, links, aws, log } =
         Place::new().settings();
     assert_eq!(data, Path::new("./data"));
     assert_eq!(Settings::default().photo_folder(), Path::new("./data/photos"));
@@ -130,6 +130,9 @@ fn with_nothing_set_everything_lives_under_data_on_this_machine() {
     let Labeler::Builtin(builtin) = labeler else { panic!("the labeler is built in") };
     let percents = [builtin.exact_percent, builtin.general_percent, builtin.object_percent];
     assert_eq!(percents.map(|percent| percent.to_string()), ["50", "45", "50"]);
+    assert!(matches!(events, Events::InProcess));
+    assert!(worker.beside_server);
+    assert_eq!((worker.at_once, worker.sweep_minutes), (0, 5));
     assert!(matches!(identity, Identity::Local(Local { sign_up: SignUp::Open, .. })));
     assert!(session.secret.is_none());
     assert_eq!((session.idle_days, session.absolute_days, session.renew_minutes), (14, 90, 15));
@@ -155,15 +158,18 @@ fn back_ends_have_defaults_of_their_own() {
         .set("GALLERY__CATALOG__MYSQL__HOST", "db")
         .set("GALLERY__LABELER", "rekognition")
         .settings();
-    let S3 { bucket, region, endpoint, path_style } = s3(&settings);
+    let S3 { bucket, region, endpoint, path_style, at_once } = s3(&settings);
     assert_eq!((bucket.as_str(), region, endpoint, path_style), ("my-photos", &None, &None, &None));
-    let MySql { host, port, user, password, database, tls, ssl_ca, connections } = mysql(&settings);
+    assert_eq!(*at_once, 64);
+    let MySql { host, port, user, password, database, tls, ssl_ca, connections, acquire_timeout_seconds } =
+        mysql(&settings);
     assert_eq!((host.as_str(), *port, user.as_str(), database.as_str()), ("db", 3306, "web_user", "Photos"));
-    assert_eq!((*tls, ssl_ca, *connections), (Tls::Preferred, &None, 10));
+    assert_eq!((*tls, ssl_ca, *connections, *acquire_timeout_seconds), (Tls::Preferred, &None, 10, 3));
     assert!(password.is_none());
     let Labeler::Rekognition(rekognition) = settings.labeler else { panic!("the labeler is Rekognition") };
     assert_eq!((rekognition.region, rekognition.endpoint, rekognition.max_labels), (None, None, 10));
     assert_eq!(rekognition.min_confidence.to_string(), "70");
+    assert!(rekognition.reuse && !rekognition.from_bucket);
     assert_eq!(settings.server.bind.to_string(), "127.0.0.1", "only the course's names open the port");
 }
 

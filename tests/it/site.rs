@@ -59,8 +59,14 @@ impl Site {
 
     /// A gallery whose photos wait until a test finishes them by hand.
     pub(crate) async fn without_worker() -> Self {
+        Self::without_worker_with(|_| {}).await
+    }
+
+    /// The same with some settings changed.
+    pub(crate) async fn without_worker_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let settings = Settings { data: folder.path().join("data"), ..Settings::default() };
+        let mut settings = Settings { data: folder.path().join("data"), ..Settings::default() };
+        change(&mut settings);
         Self::start(folder, settings, false).await
     }
 
@@ -68,7 +74,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Arc::new(Box::pin(App::open(settings.clone())).await.unwrap());
-        let server = app.server(listener).await.unwrap();
+        let server = app.server(listener).unwrap();
         let (handle, stop) = (server.handle(), CancellationToken::new());
         let serving = tokio::spawn(async move { server.run().await.unwrap() });
         let (worker, until) = (Arc::clone(&app), stop.clone());
@@ -110,7 +116,12 @@ impl Site {
 
     /// [`ANN`] again, with a browser of her own, signed in anew.
     pub(crate) async fn again(&self) -> Visit {
-        Visit::new(&self.url, Some(&entered(&self.app, ANN).await))
+        self.again_as(ANN).await
+    }
+
+    /// Somebody who has an account, with a browser of their own.
+    pub(crate) async fn again_as(&self, email: &str) -> Visit {
+        Visit::new(&self.url, Some(&entered(&self.app, email).await))
     }
 
     /// Somebody else, with an account of their own.

@@ -6,8 +6,8 @@ use aws_sdk_s3::config::Credentials;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{TryStreamExt as _, future::join_all};
 use photo_gallery::{
-    photo::{FileName, MediaType, ObjectPath, PhotoId},
-    store::{Clock, Content, Disposition, S3, Store},
+    photo::{FileName, MediaType, ObjectPath, PhotoId, Rendition},
+    store::{Clock, Content, Disposition, Listed, S3, Store},
 };
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -73,7 +73,7 @@ impl Place {
             Self::Folder(root) => Box::new(disk::open(root.path(), expiry, clock)),
             Self::Bucket { endpoint, name, key } => {
                 let (client, provider) = aws::s3(endpoint, key.clone()).await;
-                Box::new(S3::new(client, provider, name.clone(), expiry, clock))
+                Box::new(S3::new(client, provider, name.clone(), 64, expiry, clock))
             }
         }
     }
@@ -346,6 +346,49 @@ mod keeps {
         }
     }
 
+    pub(super) async fn a_size_is_told_without_reading(place: Place) {
+        let store = place.store().await;
+        let path = new_path();
+        assert_eq!(store.size(&path).await.unwrap(), None);
+        put(&*store, &path, &noise(123_456, 1)).await;
+        assert_eq!(store.size(&path).await.unwrap(), Some(123_456));
+        put(&*store, &path, b"").await;
+        assert_eq!(store.size(&path).await.unwrap(), Some(0));
+        store.delete(&path).await.unwrap();
+        assert_eq!(store.size(&path).await.unwrap(), None);
+    }
+
+    pub(super) async fn every_object_is_listed_once_with_its_size_and_age(place: Place) {
+        let store = place.store().await;
+        let odd = format!("photos/odd/a b+c%41&d=é#?ß 日本-{}.png", new_path().as_str().len());
+        let long = format!("renditions/{}", "日".repeat(60));
+        let mut expected: Vec<(ObjectPath, u64)> = (1..40).map(|bytes| (new_path(), bytes)).collect();
+        let id = PhotoId::new(Utc::now());
+        expected.push((ObjectPath::rendition(id, Rendition::Thumb).unwrap(), 77));
+        expected.push((odd.parse().unwrap(), 88));
+        let began = Utc::now() - TimeDelta::seconds(2);
+        for (path, bytes) in &expected {
+            put(&*store, path, &noise(usize::try_from(*bytes).unwrap(), 0)).await;
+        }
+        put(&*store, &long.parse().unwrap(), b"long").await;
+        let gone = new_path();
+        put(&*store, &gone, b"gone").await;
+        store.delete(&gone).await.unwrap();
+        let listed: Vec<Listed> = store.list().try_collect().await.unwrap();
+        for (path, bytes) in &expected {
+            let found: Vec<_> = listed.iter().filter(|object| object.path.as_ref() == Some(path)).collect();
+            assert_eq!(found.len(), 1, "{path}");
+            assert_eq!(found[0].bytes, *bytes, "{path}");
+            assert!((began..Utc::now() + TimeDelta::seconds(2)).contains(&found[0].modified), "{:?}", found[0]);
+        }
+        assert!(!listed.iter().any(|object| object.path.as_ref() == Some(&gone)));
+        let long = listed.iter().find(|object| object.path.as_ref().is_none_or(|path| path.as_str() == long));
+        assert_eq!(long.unwrap().bytes, 4, "what no file name can tell is not passed over in silence");
+        for (path, _) in &expected {
+            store.delete(path).await.unwrap();
+        }
+    }
+
     pub(super) async fn many_puts_at_once_are_each_whole(place: Place) {
         let store = &*place.store().await;
         let contested = &new_path();
@@ -379,6 +422,8 @@ macro_rules! conformance {
             a_link_stays_the_same_within_a_quarter_of_its_life
             a_link_to_an_absent_object_is_given
             a_failed_put_leaves_nothing_and_harms_nothing
+            a_size_is_told_without_reading
+            every_object_is_listed_once_with_its_size_and_age
             many_puts_at_once_are_each_whole
         }
     };

@@ -36,8 +36,18 @@ impl<'w> MakeWriter<'w> for Lines {
     }
 }
 
+/// Has every event of every thread wanted by somebody. Without it an event that one thread meets first while nobody listens may be taken for
+/// unwanted just when another thread begins to listen.
+pub(crate) fn wanted() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry()).expect("no test sets another");
+    });
+}
+
 /// What is logged as `format` through `filter` while `doing` runs.
 fn logged(format: Format, filter: &str, doing: impl FnOnce()) -> String {
+    wanted();
     let lines = Lines::default();
     tracing::subscriber::with_default(subscriber(format, filter, lines.clone()).expect("the filter is right"), doing);
     lines.text()

@@ -11,11 +11,11 @@ use std::{
 use bytes::Bytes;
 use photo_gallery::{
     album::Finisher,
-    events::in_process::InProcess,
+    events::InProcess,
     labeler::{Labeler, Unlabelled},
     photo::Label,
     settings::Settings,
-    worker,
+    worker::{Bounds, Worker},
 };
 use sqlx::{ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
 use tokio::sync::Barrier;
@@ -60,7 +60,7 @@ async fn photos_uploaded_while_no_worker_runs_are_finished_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_photo_whose_rendition_is_gone_says_why_it_failed() {
+async fn a_photo_whose_file_is_gone_says_why_it_failed() {
     let site = Site::without_worker().await;
     let photo = site.uploaded("a.jpg", pictures::jpeg(32, 24, 1)).await;
     for file in site.stored() {
@@ -70,8 +70,23 @@ async fn a_photo_whose_rendition_is_gone_says_why_it_failed() {
     let photo = site.settled(photo["id"].as_str().unwrap()).await;
     assert_eq!(
         (&photo["state"], &photo["problem"]),
-        (&"failed".into(), &"The photo's rendition is missing in the store.".into())
+        (&"failed".into(), &"The photo's file is missing in the store.".into())
     );
+}
+
+#[tokio::test]
+async fn a_rendition_that_the_store_has_lost_is_made_anew_and_the_photo_labelled() {
+    let site = Site::without_worker().await;
+    let photo = site.uploaded("a.jpg", pictures::jpeg(64, 48, 1)).await;
+    let id = photo["id"].as_str().unwrap();
+    let lost: Vec<_> = site.stored().into_iter().filter(|file| file.to_string_lossy().contains("renditions")).collect();
+    assert_eq!(lost.len(), 2);
+    for file in &lost {
+        std::fs::remove_file(file).unwrap();
+    }
+    site.app.finisher().finish(id.parse().unwrap()).await.unwrap();
+    assert_eq!(site.settled(id).await["state"], "labelled");
+    assert!(lost.iter().all(|file| file.exists()));
 }
 
 /// A labeler that takes its time and counts how often it is asked.
@@ -128,14 +143,18 @@ async fn photos_that_no_event_tells_of_are_finished_several_at_a_time_whatever_c
         ids.push(site.uploaded("a.jpg", pictures::jpeg(32, 24, seed)).await["id"].as_str().unwrap().to_owned());
     }
     let catalog = SqliteConnectOptions::new().filename(site.folder.path().join("data/catalog.db"));
-    let unreadable = "INSERT INTO photo (object_key, created_datetime) VALUES ('photos/0123.png', 'no moment')";
-    catalog.connect().await.unwrap().execute(unreadable).await.unwrap();
-    site.app.finisher().tidy().await.expect_err("a row without a moment cannot be adopted");
+    let gone = "ALTER TABLE discarded_object RENAME TO elsewhere";
+    catalog.connect().await.unwrap().execute(gone).await.unwrap();
+    site.app.finisher().tidy().await.expect_err("nothing says what is to be deleted");
 
     let labeler: Arc<dyn Labeler> = Arc::new(Together(Barrier::new(3)));
     let finisher = Arc::new(Finisher::new(Arc::clone(site.app.album()), Some(labeler)));
     let stop = CancellationToken::new();
-    let working = tokio::spawn(worker::run(finisher, Arc::new(InProcess::new(1)), 3, stop.clone()));
+    let working = {
+        let bounds = Bounds { at_once: 3, sweep_every: Duration::from_mins(5) };
+        let worker = Worker::new(finisher, Arc::new(InProcess::new(1)), bounds);
+        tokio::spawn(worker.run(stop.clone()))
+    };
     for id in ids {
         assert_eq!(site.settled(&id).await["state"], "labelled");
     }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{Cognito, entering::unproven, web::Answered};
-use crate::identity::{Answer, Denied, Departure, Hosted, Refusal, SignedIn};
+use crate::identity::{self, Answer, Denied, Departure, Hosted, Refusal, SignedIn};
 
 /// Where the pool's own pages are, and where they lead back to.
 #[derive(Clone, Debug)]
@@ -47,9 +47,7 @@ struct Refused {
 
 /// 256 random bits as text.
 fn random() -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(identity::random::<32>()?))
 }
 
 #[async_trait]

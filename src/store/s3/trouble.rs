@@ -7,58 +7,68 @@ use aws_sdk_s3::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
 
-use crate::photo::ObjectPath;
-
 /// A failed request: a sentence that names the bucket and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{sentence}")]
-pub(super) struct Trouble {
+pub(in crate::store) struct Trouble {
     sentence: String,
+    refusal: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl Trouble {
-    /// What went wrong when `action` (`s3:GetObject`) was tried on `path`.
-    pub(super) fn new<E>(bucket: &str, path: &ObjectPath, action: &str, error: SdkError<E, HttpResponse>) -> Self
+    /// What went wrong when `action` (`s3:GetObject`) was tried on `path`, or on what lies under it.
+    pub(super) fn new<E>(bucket: &str, path: &str, action: &str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let status = error.raw_response().map(|r| r.status().as_u16());
-        let advice = match (error.code(), status) {
+        let no = |advice| (advice, true);
+        let (sentence, refusal) = match (error.code(), status) {
             (Some("NoSuchBucket"), _) => {
-                format!("there is no bucket {bucket}: create it, or correct its name in the settings")
+                no(format!("there is no bucket {bucket}: create it, or correct its name in the settings"))
             }
-            (Some("SignatureDoesNotMatch"), _) => format!(
+            (Some("SignatureDoesNotMatch"), _) => no(format!(
                 "the bucket {bucket} refuses the signature: the AWS secret access key does not belong to the access key id; correct it"
-            ),
+            )),
             (Some("InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException"), _) => {
-                format!("the bucket {bucket} does not know the AWS access key id: correct it or make a new key")
+                no(format!("the bucket {bucket} does not know the AWS access key id: correct it or make a new key"))
             }
+            (Some("SlowDown" | "RequestTimeout" | "Throttling" | "ThrottlingException"), _) => {
+                (format!("{action} found no time on {path} in the bucket {bucket}"), false)
+            }
+            // A role's credentials are renewed, and a clock is set, while the program runs.
             (Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken"), _) => {
-                format!("the AWS credentials for the bucket {bucket} have expired or are damaged: renew them")
+                (format!("the AWS credentials for the bucket {bucket} have expired or are damaged: renew them"), false)
             }
             (Some("RequestTimeTooSkewed"), _) => {
-                format!("the bucket {bucket} refuses requests because this machine's clock is wrong: set it")
+                (format!("the bucket {bucket} refuses requests because this machine's clock is wrong: set it"), false)
             }
             (Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"), _)
             | (_, Some(301 | 307)) => {
-                format!("the bucket {bucket} lies in another region: set the region in which it was created")
+                no(format!("the bucket {bucket} lies in another region: set the region in which it was created"))
             }
-            (_, Some(403)) => format!(
+            (_, Some(403)) => no(format!(
                 "{action} is denied on arn:aws:s3:::{bucket}/{path}: allow it in the policy of the gallery's role or user, \
                  and s3:ListBucket on the bucket, without which absent objects are denied too"
-            ),
+            )),
             _ if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) => {
                 if format!("{}", DisplayErrorContext(&error)).contains("CredentialsNotLoaded") {
-                    format!(
+                    no(format!(
                         "there are no AWS credentials for the bucket {bucket}: give the machine a role, or set a key"
-                    )
+                    ))
                 } else {
-                    format!("the bucket {bucket} cannot be reached: check the network, the region and the endpoint")
+                    let away = "cannot be reached: check the network, the region and the endpoint";
+                    (format!("the bucket {bucket} {away}"), false)
                 }
             }
-            _ => format!("{action} failed on {path} in the bucket {bucket}"),
+            _ => (format!("{action} failed on {path} in the bucket {bucket}"), false),
         };
-        Self { sentence: advice, source: error.into() }
+        Self { sentence, refusal, source: error.into() }
+    }
+
+    /// Whether the bucket said no, and will until somebody corrects something.
+    pub(in crate::store) fn is_refusal(&self) -> bool {
+        self.refusal
     }
 }

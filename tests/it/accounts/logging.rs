@@ -7,7 +7,7 @@ use photo_gallery::{
 };
 
 use super::{Gallery, PASSWORD, cookie, entry, from, named, town::CODE};
-use crate::telemetry::{Lines, PLAIN};
+use crate::telemetry::{Lines, PLAIN, wanted};
 
 fn refused<T: std::fmt::Debug>(outcome: &Outcome<T>) {
     assert!(matches!(outcome, Err(Denial::Refused(_))), "{outcome:?}");
@@ -15,6 +15,7 @@ fn refused<T: std::fmt::Debug>(outcome: &Outcome<T>) {
 
 /// SECURITY 98.
 pub(super) async fn what_people_try_is_logged_under_a_pseudonym_with_the_address(gallery: &Gallery) {
+    wanted();
     let lines = Lines::default();
     let logging = tracing::subscriber::set_default(subscriber(PLAIN, "info", lines.clone()).unwrap());
     let (ann, client, wrong) = (named("ann@example.org"), from("198.51.100.77"), "what a guesser would try".into());

@@ -1,7 +1,10 @@
 //! The course's table becomes a gallery: nothing lost, safe to repeat.
 
 use futures_util::future::join_all;
-use photo_gallery::photo::{MediaType, Owner, Photo, PhotoId, Sha256, State, Term};
+use photo_gallery::{
+    catalog::Connection,
+    photo::{MediaType, Owner, Photo, PhotoId, Sha256, State, Term},
+};
 
 use super::{
     Bed,
@@ -40,6 +43,37 @@ pub(super) async fn rows_that_cannot_be_photos_are_set_aside(bed: &Bed) {
     let listed = bed.catalog.photos(&ann(), &[], None, 100).await.expect("listed");
     assert_eq!(listed.iter().map(|photo| photo.original.as_str()).collect::<Vec<_>>(), ["photos/b.png"]);
     assert_eq!(bed.catalog.unfinished(at(1), 100).await.expect("listed").len(), 1);
+}
+
+/// A moment that is none, and a description that is too long: as an app may have left them that checked nothing.
+pub(super) async fn a_row_that_cannot_be_read_holds_up_no_other(bed: &Bed) {
+    let good = "('photos/1.png', 'one', '2018-05-06 07:08:09'), ('photos/9.png', 'nine', '2018-05-06 07:08:09')";
+    let insert = "INSERT INTO photo (object_key, cognito_username, description, created_datetime) VALUES";
+    match &bed.connection {
+        Connection::Sqlite { .. } => {
+            let long = "x".repeat(2001);
+            let bad = format!("('photos/5.png', 'ann', '', 'no moment'), ('photos/6.png', 'ann', '{long}', NULL)");
+            bed.run(&format!("{insert} {bad}")).await;
+        }
+        Connection::MySql { .. } => {
+            let bad = "('photos/5.png', 'ann', '', '0000-00-00 00:00:00'), ('photos/6.png', 'ann', '', '2018-00-00 07:08:09')";
+            bed.run(&format!("SET SESSION sql_mode = ''; {insert} {bad}")).await;
+        }
+    }
+    bed.run(&format!("INSERT INTO photo (object_key, cognito_username, created_datetime) VALUES {good}")).await;
+    for _ in 0..2 {
+        bed.catalog.adopt(at(0), 2).await.expect("adopted");
+    }
+    assert_eq!(bed.catalog.adopt(at(0), 2).await.expect("answered"), 0, "none is looked at again");
+    for owner in ["one", "nine"] {
+        assert_eq!(found(bed, &owner.parse().expect("an owner"), &[]).await.len(), 1, "{owner}");
+    }
+    let aside = "SELECT COUNT(*) FROM photo WHERE timeline_key IS NULL AND problem LIKE 'not adopted: %'";
+    let adopted = found(bed, &ann(), &[]).await.len();
+    assert_eq!(bed.count(aside).await, 2 - i64::try_from(adopted).expect("few"), "set aside, with the reason");
+    if matches!(bed.connection, Connection::Sqlite { .. }) {
+        assert_eq!(adopted, 0);
+    }
 }
 
 pub(super) async fn adopting_in_parallel_adopts_once(bed: &Bed) {

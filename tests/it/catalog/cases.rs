@@ -261,6 +261,17 @@ pub(super) async fn deleting_takes_the_photo_and_leaves_its_objects_to_be_remove
     assert_eq!(insert(bed, &ann(), [1]).await.len(), 1, "the same bytes may come again");
 }
 
+pub(super) async fn what_cannot_be_removed_is_tried_after_all_others(bed: &Bed) {
+    for (second, photo) in (0..).zip(insert(bed, &ann(), [1, 2, 3]).await) {
+        bed.catalog.delete_photo(&ann(), photo.id, at(second)).await.expect("deleted");
+    }
+    let waiting = bed.catalog.discarded(10).await.expect("listed");
+    bed.catalog.postpone_discarded(&waiting[..4], at(50)).await.expect("postponed");
+    let now = bed.catalog.discarded(5).await.expect("listed");
+    assert!(now.iter().all(|path| waiting[4..].contains(path)), "{now:?} of {waiting:?}");
+    assert_eq!(bed.catalog.discarded(10).await.expect("listed").len(), 9);
+}
+
 pub(super) async fn totals_follow_every_change(bed: &Bed) {
     assert_eq!(bed.catalog.totals(&ann()).await.expect("counted"), Totals::default());
     let photos = insert(bed, &ann(), [1, 2, 3]).await;

@@ -85,7 +85,7 @@ mod with_servers {
     use super::{Bed, Catalog, Connection, Duration, Instant, PoolSize, ann, at, found, insert, outage, photo};
     use crate::{
         catalog::{cases::label, drop_nameless_accounts, mariadb_place, mysql_connection, root},
-        mariadb::Server,
+        mariadb_server::Server,
     };
 
     #[tokio::test]

@@ -43,6 +43,8 @@ pub(super) async fn every_walk_uses_an_index(bed: &Bed) {
                 .await
                 .expect("analysed");
             let some = bed.catalog.photos(&ann(), &[], None, 1000).await.expect("listed").pop().expect("a photo");
+            let waits = format!("UPDATE photo SET claimed_until = created_datetime WHERE id = '{}'", some.id);
+            connection.execute(AssertSqlSafe(waits)).await.expect("it waits");
             for walk in WALKS {
                 mysql_plan(&mut connection, walk, &some).await;
             }
@@ -62,7 +64,9 @@ async fn sqlite_plans(connection: &mut sqlx::SqliteConnection) {
             steps.iter().filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")).collect();
         assert!(!table_steps.is_empty(), "{}: {steps:?}", walk.name);
         for step in table_steps {
-            let indexed = step.starts_with("SEARCH") && (step.contains("INDEX") || step.contains("PRIMARY KEY"));
+            // What asks for the first rows of all reads the index in its order.
+            let search = step.starts_with("SEARCH") || !walk.text.contains(" WHERE ");
+            let indexed = search && (step.contains("INDEX") || step.contains("PRIMARY KEY"));
             assert!(indexed || step.contains("counted"), "{}: {steps:?}", walk.name);
         }
         assert!(
@@ -103,14 +107,22 @@ fn values(walk: Walk, some: &Photo) -> Vec<Option<String>> {
         }
         "count under term" => vec![owner, text("img")],
         "newest" | "newer" | "older" => vec![owner, key],
+        "unfinished of an owner" => vec![owner, text("1"), key],
+        "count unfinished" => vec![owner, text("2")],
+        "inspected" => vec![text("")],
+        "terms of inspected" => vec![key; 32],
+        "progress" => vec![text(&some.id.to_string()); 64],
+        "among" => [vec![owner], vec![text(&some.id.to_string()); 64]].concat(),
         "labels" => vec![text(&some.id.to_string()); 32],
         "terms of a photo" => vec![key, owner],
-        "foreign rows" => Vec::new(),
+        "foreign rows" | "discarded" => Vec::new(),
         "photo" => vec![text(&some.id.to_string()), owner],
         "by sha256" => vec![owner, some.sha256.map(|digest| digest.to_string())],
         "session" => vec![text(&session(some.owner.clone(), 7).id)],
         "label totals" | "sessions" => vec![owner],
-        "unfinished" => vec![text(&at(3).naive_utc().to_string())],
+        "unfinished" | "unused labels" => vec![text(&at(3).naive_utc().to_string())],
+        "far ahead" => vec![text("2099-01-01 00:00:00")],
+        "with work left" => vec![Some(some.id.to_string())],
         other => panic!("say which values `{other}` takes"),
     }
 }
@@ -137,11 +149,8 @@ async fn mysql_plan(connection: &mut MySqlConnection, walk: Walk, some: &Photo) 
             continue;
         }
         tables += 1;
-        assert!(
-            !key.is_empty() && !["ALL", "index"].contains(&kind.as_str()),
-            "{}: {table} by {kind} with `{key}`",
-            walk.name
-        );
+        let search = !["ALL", "index"].contains(&kind.as_str()) || !walk.text.contains(" WHERE ");
+        assert!(!key.is_empty() && search, "{}: {table} by {kind} with `{key}`", walk.name);
         assert!(!extra.contains("filesort") && !extra.contains("temporary"), "{}: {extra}", walk.name);
     }
     assert!(tables > 0, "{}: the plan names no table", walk.name);

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use futures_util::future::join_all;
 use photo_gallery::{
-    catalog::Totals,
+    catalog::{CRASHES, Claim, Claimed, Totals},
     photo::{Details, Developed, Instance, Label, Photo, PhotoId, Sha256, State, Taken, Term},
 };
 
@@ -54,7 +54,7 @@ pub(super) async fn labels_of_a_deleted_photo_are_not_saved(bed: &Bed) {
     let digest = Sha256([1; 32]);
     assert!(!bed.catalog.save_developed(one.id, digest, 1, &developed(), at(9)).await.expect("answered"));
     bed.catalog.save_problem(one.id, "too late").await.expect("answered");
-    assert_eq!(bed.catalog.claim(one.id, at(9), at(99)).await.expect("answered"), None);
+    assert_eq!(bed.catalog.claim(one.id, at(9), at(99)).await.expect("answered"), Claim::Unlisted);
     assert!(bed.catalog.label_totals(&ann()).await.expect("counted").is_empty());
     assert_eq!(bed.catalog.totals(&ann()).await.expect("counted"), Totals::default());
 }
@@ -92,22 +92,137 @@ pub(super) async fn labelling_the_same_things_in_parallel_keeps_the_counts(bed: 
 pub(super) async fn only_one_of_many_workers_claims_a_photo(bed: &Bed) {
     let one = insert(bed, &ann(), [1]).await.remove(0);
     let claims = join_all((0..10).map(|_| bed.catalog.claim(one.id, at(10), at(60)))).await;
-    let won: Vec<_> = claims.into_iter().filter_map(|claim| claim.expect("answered")).collect();
-    let [only] = won.as_slice() else { panic!("{} workers hold it", won.len()) };
-    assert_eq!((&only.photo, only.attempts), (&one, 1));
+    let (won, others): (Vec<Claim>, Vec<Claim>) =
+        claims.into_iter().map(|claim| claim.expect("answered")).partition(|claim| matches!(claim, Claim::Won(_)));
+    let [Claim::Won(only)] = won.as_slice() else { panic!("{} workers hold it", won.len()) };
+    assert_eq!((&only.photo, only.attempts, only.crashes), (&one, 1, 0));
+    assert!(others.iter().all(|claim| *claim == Claim::InOtherHands(at(60))), "{others:?}");
+}
+
+/// Claims a photo that is free.
+async fn claimed(bed: &Bed, id: PhotoId, now: i64, until: i64) -> Claimed {
+    match bed.catalog.claim(id, at(now), at(until)).await.expect("answered") {
+        Claim::Won(claimed) => *claimed,
+        other => panic!("the photo is free, and not {other:?}"),
+    }
 }
 
 pub(super) async fn a_lease_runs_out(bed: &Bed) {
     let one = insert(bed, &ann(), [1]).await.remove(0);
-    assert!(bed.catalog.claim(one.id, at(10), at(60)).await.expect("answered").is_some());
+    let first = claimed(bed, one.id, 10, 30).await;
+    assert!(bed.catalog.hold(one.id, &first.mark, at(60)).await.expect("answered"));
     assert!(bed.catalog.unfinished(at(59), 10).await.expect("listed").is_empty());
-    assert_eq!(bed.catalog.claim(one.id, at(59), at(100)).await.expect("answered"), None);
+    let others = bed.catalog.claim(one.id, at(59), at(100)).await.expect("answered");
+    assert_eq!(others, Claim::InOtherHands(at(60)));
     assert_eq!(bed.catalog.unfinished(at(60), 10).await.expect("listed"), [one.id]);
-    let again = bed.catalog.claim(one.id, at(60), at(100)).await.expect("answered").expect("free again");
-    assert_eq!(again.attempts, 2);
-    bed.catalog.put_off(one.id, at(70)).await.expect("put off");
-    assert_eq!(bed.catalog.claim(one.id, at(69), at(100)).await.expect("answered"), None);
-    assert!(bed.catalog.claim(one.id, at(70), at(100)).await.expect("answered").is_some());
+    let again = claimed(bed, one.id, 60, 100).await;
+    assert_eq!((again.attempts, again.crashes), (2, 1), "the first worker must have died");
+    assert!(!bed.catalog.hold(one.id, &first.mark, at(200)).await.expect("answered"), "it is in other hands");
+    bed.catalog.put_off(one.id, &again.mark, at(70)).await.expect("put off");
+    assert!(!bed.catalog.hold(one.id, &again.mark, at(200)).await.expect("answered"), "it was given back");
+    assert_eq!(bed.catalog.claim(one.id, at(69), at(100)).await.expect("answered"), Claim::PutOff(at(70)));
+    assert_eq!(claimed(bed, one.id, 70, 100).await.crashes, 1);
+}
+
+pub(super) async fn a_worker_that_was_taken_for_dead_makes_that_good(bed: &Bed) {
+    let one = insert(bed, &ann(), [1]).await.remove(0);
+    let away = claimed(bed, one.id, 10, 30).await;
+    let other = claimed(bed, one.id, 30, 60).await;
+    assert_eq!(other.crashes, 1);
+    bed.catalog.put_off(one.id, &away.mark, at(31)).await.expect("answered");
+    assert_eq!(bed.catalog.claim(one.id, at(59), at(90)).await.expect("answered"), Claim::InOtherHands(at(60)));
+    for _ in 0..2 {
+        bed.catalog.put_off(one.id, &other.mark, at(61)).await.expect("put off");
+    }
+    assert_eq!(claimed(bed, one.id, 61, 90).await.crashes, 0);
+}
+
+pub(super) async fn only_the_crash_that_was_none_is_made_good_and_once(bed: &Bed) {
+    let one = insert(bed, &ann(), [1]).await.remove(0);
+    claimed(bed, one.id, 10, 30).await;
+    let given_back = claimed(bed, one.id, 30, 50).await;
+    bed.catalog.put_off(one.id, &given_back.mark, at(40)).await.expect("put off");
+    let dead = claimed(bed, one.id, 40, 60).await;
+    // The answer to its commit was lost, and it is told again after another has taken the photo up.
+    bed.catalog.put_off(one.id, &given_back.mark, at(40)).await.expect("answered");
+    let alive = claimed(bed, one.id, 60, 80).await;
+    assert_eq!((dead.crashes, alive.crashes), (1, 2));
+    for _ in 0..3 {
+        bed.catalog.put_off(one.id, &dead.mark, at(61)).await.expect("answered");
+    }
+    assert!(bed.catalog.hold(one.id, &alive.mark, at(90)).await.expect("answered"), "it is still in that hand");
+    bed.catalog.put_off(one.id, &alive.mark, at(91)).await.expect("put off");
+    assert_eq!(claimed(bed, one.id, 91, 100).await.crashes, 1);
+}
+
+pub(super) async fn what_a_wrong_clock_put_off_for_very_long_is_due(bed: &Bed) {
+    const DAY: i64 = 24 * 60 * 60;
+    let photos = insert(bed, &ann(), 1..=3).await;
+    for photo in &photos[..2] {
+        let held = claimed(bed, photo.id, DAY, DAY + 20).await;
+        bed.catalog.put_off(photo.id, &held.mark, at(DAY + 600)).await.expect("put off");
+    }
+    let soon = claimed(bed, photos[2].id, 10, 30).await;
+    bed.catalog.put_off(photos[2].id, &soon.mark, at(630)).await.expect("put off");
+    assert_eq!(claimed(bed, photos[0].id, 40, 60).await.crashes, 0, "it need not wait a day");
+    assert_eq!(bed.catalog.bring_back(at(40), 10).await.expect("brought back"), 1);
+    assert_eq!(bed.catalog.unfinished(at(50), 10).await.expect("listed"), [photos[1].id]);
+    assert_eq!(bed.catalog.bring_back(at(40), 10).await.expect("answered"), 0);
+}
+
+pub(super) async fn another_try_of_a_photo_that_kills_workers_may_kill_one(bed: &Bed) {
+    let photos = insert(bed, &ann(), [1, 2]).await;
+    for now in [10, 30, 50, 70, 90, 110] {
+        claimed(bed, photos[0].id, now, now + 20).await;
+    }
+    for now in [10, 30] {
+        claimed(bed, photos[1].id, now, now + 20).await;
+    }
+    for photo in &photos {
+        bed.catalog.save_problem(photo.id, "No.").await.expect("saved");
+        assert_eq!(bed.catalog.retry(&ann(), &[photo.id], at(200)).await.expect("retried"), 1);
+    }
+    assert_eq!(claimed(bed, photos[0].id, 200, 220).await.crashes, CRASHES - 1);
+    assert_eq!(claimed(bed, photos[0].id, 220, 240).await.crashes, CRASHES);
+    assert_eq!(claimed(bed, photos[1].id, 200, 220).await.crashes, 0, "that failed for another reason");
+}
+
+pub(super) async fn crashes_are_counted_until_a_photo_is_finished_or_given_up(bed: &Bed) {
+    let photos = insert(bed, &ann(), [1, 2]).await;
+    for photo in &photos {
+        for crashes in 0..7 {
+            let now = 10 + i64::try_from(crashes).expect("few") * 20;
+            assert_eq!(claimed(bed, photo.id, now, now + 20).await.crashes, crashes);
+        }
+    }
+    bed.catalog.save_labels(photos[0].id, &[], at(200)).await.expect("saved");
+    bed.catalog.save_problem(photos[1].id, "Workers died.").await.expect("saved");
+    for photo in &photos {
+        assert_eq!(bed.catalog.claim(photo.id, at(201), at(220)).await.expect("answered"), Claim::Finished);
+    }
+    bed.run("UPDATE photo SET problem = NULL, labelled_at = NULL, claimed_until = created_datetime").await;
+    assert_eq!(claimed(bed, photos[0].id, 210, 220).await.crashes, 0);
+}
+
+pub(super) async fn a_row_that_cannot_be_read_is_claimed_and_says_why(bed: &Bed) {
+    let one = insert(bed, &ann(), [1]).await.remove(0);
+    bed.run("UPDATE photo SET media_type = 'image/of-the-future'").await;
+    let Claim::Damaged { why, mark } = bed.catalog.claim(one.id, at(10), at(30)).await.expect("answered") else {
+        panic!("the row is damaged")
+    };
+    assert!(why.contains("the catalog's row of `photos/") && why.contains("media type"), "{why}");
+    bed.catalog.put_off(one.id, &mark, at(600)).await.expect("put off");
+    assert!(bed.catalog.unfinished(at(599), 10).await.expect("listed").is_empty(), "it holds up no other");
+}
+
+pub(super) async fn a_photo_is_found_by_its_object(bed: &Bed) {
+    let one = insert(bed, &ann(), [1]).await.remove(0);
+    bed.run("INSERT INTO photo (object_key) VALUES ('photos/0123456789abcdef.png')").await;
+    assert_eq!(bed.catalog.photo_of(&one.original).await.expect("looked up"), Some(one.id));
+    for other in ["photos/0123456789abcdef.png", "photos/nothing.png"] {
+        let other = other.parse().expect("a path");
+        assert_eq!(bed.catalog.photo_of(&other).await.expect("looked up"), None, "{other:?}");
+    }
 }
 
 pub(super) async fn finished_and_failed_photos_are_not_unfinished(bed: &Bed) {
@@ -120,8 +235,8 @@ pub(super) async fn finished_and_failed_photos_are_not_unfinished(bed: &Bed) {
     bed.catalog.save_labels(photos[0].id, &[], at(9)).await.expect("saved");
     bed.catalog.save_problem(photos[1].id, &"The picture is damaged. ".repeat(100)).await.expect("saved");
     for photo in &photos[..2] {
-        bed.catalog.put_off(photo.id, at(0)).await.expect("answered");
-        assert_eq!(bed.catalog.claim(photo.id, at(90), at(99)).await.expect("answered"), None);
+        bed.catalog.put_off(photo.id, "no mark", at(0)).await.expect("answered");
+        assert_eq!(bed.catalog.claim(photo.id, at(90), at(99)).await.expect("answered"), Claim::Finished);
     }
     let left: Vec<PhotoId> = photos[2..].iter().map(|photo| photo.id).collect();
     assert_eq!(bed.catalog.unfinished(at(50), 10).await.expect("listed"), left);

@@ -41,6 +41,7 @@ impl<'w> MakeWriter<'w> for Lines {
 #[tokio::test]
 async fn no_password_code_token_or_secret_is_logged_at_any_level() {
     for filter in ["trace", "trace,aws_smithy_runtime=trace,aws_smithy_runtime::client=trace,hyper_util=trace"] {
+        crate::telemetry::wanted();
         let lines = Lines::default();
         let logging = subscriber(Format::Text { coloured: false }, filter, lines.clone()).unwrap();
         // For the thread, and so for whatever is spawned on it, too.

@@ -80,6 +80,43 @@ async fn the_request_holds_the_picture_and_the_limits() {
 }
 
 #[tokio::test]
+async fn a_picture_in_the_bucket_is_named_and_not_sent() {
+    let (stand_in, rekognition) = answering([Answer::Labels(a_dog())]).await;
+    let rekognition = rekognition.reading_from("my-photos".to_owned());
+    let path = "renditions/0/display.jpg".parse().expect("a path");
+    let labels = rekognition.labels_of(&path).await.expect("it reads the bucket").expect("labels");
+    assert_eq!(labels.len(), 2);
+    let requests = stand_in.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(
+        requests[0],
+        json!({"Image": {"S3Object": {"Bucket": "my-photos", "Name": path.as_str()}}, "MaxLabels": 7, "MinConfidence": 55.0})
+    );
+}
+
+#[tokio::test]
+async fn without_a_bucket_or_where_it_is_out_of_reach_the_bytes_are_wanted() {
+    let path = "renditions/0/display.jpg".parse().expect("a path");
+    let (stand_in, rekognition) =
+        answering([Answer::Error { status: 400, code: "InvalidS3ObjectException", retry_after: None }]).await;
+    assert!(rekognition.labels_of(&path).await.is_none());
+    assert_eq!(stand_in.requests().len(), 0, "nobody was asked");
+    let rekognition = rekognition.reading_from("elsewhere".to_owned());
+    assert!(rekognition.labels_of(&path).await.is_none());
+    assert_eq!(stand_in.requests().len(), 1, "and not again");
+}
+
+#[tokio::test]
+async fn each_answer_is_paid_for_and_depends_on_the_limits() {
+    let (stand_in, rekognition) = answering([Answer::Labels(a_dog())]).await;
+    let name = rekognition.paid_as().expect("Amazon is paid");
+    assert_eq!(name, "Amazon Rekognition: at most 7 labels of at least 55 percent");
+    let other = Rekognition::new(stand_in.client(PATIENCE), 8, 55.0);
+    assert_ne!(other.paid_as(), Some(name));
+    assert_eq!(rekognition.max_bytes(), Rekognition::MAX_BYTES);
+}
+
+#[tokio::test]
 async fn parents_categories_and_boxes_are_kept() {
     let labels = answered(Answer::Labels(a_dog())).await.expect("labels");
     assert_eq!(labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>(), ["Animal", "Dog"]);
@@ -114,6 +151,9 @@ async fn what_may_pass_is_asked_again_later() {
         (400, "ProvisionedThroughputExceededException", 2),
         (500, "InternalServerError", 2),
         (503, "ServiceUnavailable", 2),
+        (400, "LimitExceededException", 2),
+        (429, "TooManyRequestsException", 2),
+        (500, "UnknownError", 2),
         (400, "ExpiredTokenException", 1),
         (400, "NoSuchThingException", 1),
     ];

@@ -19,8 +19,8 @@ use tokio::{
 
 /// What the stand-in does with a request.
 #[derive(Clone)]
-pub(super) enum Answer {
-    /// Labels for a JPEG, `InvalidImageFormatException` for anything else, as Rekognition does.
+pub(crate) enum Answer {
+    /// Labels for a JPEG, sent or in a bucket, `InvalidImageFormatException` for anything else, as Rekognition does.
     Labels(Value),
     /// An error of the service.
     Error { status: u16, code: &'static str, retry_after: Option<u32> },
@@ -30,41 +30,50 @@ pub(super) enum Answer {
     Silence,
 }
 
+/// Says what to answer to the request of this number.
+type Choose = dyn Fn(usize) -> Answer + Send + Sync;
+
 /// The server; it ends with the test's runtime.
-pub(super) struct StandIn {
+pub(crate) struct StandIn {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Value>>>,
 }
 
 impl StandIn {
     /// Starts a server that gives `answers` in order, the last one again and again.
-    pub(super) async fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub(crate) async fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let answers: Vec<Answer> = answers.into_iter().collect();
+        Self::choosing(move |place| answers.get(place).or(answers.last()).expect("an answer").clone()).await
+    }
+
+    /// Starts a server that gives to the request `place`, from 0 on, what `choose` says.
+    pub(crate) async fn choosing(choose: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
+        let choose: Arc<Choose> = Arc::new(choose);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let answers: Vec<Answer> = answers.into_iter().collect();
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, answers.clone(), Arc::clone(&seen)));
+                tokio::spawn(serve(stream, Arc::clone(&choose), Arc::clone(&seen)));
             }
         });
         Self { address, requests }
     }
 
     /// The bodies of the requests so far.
-    pub(super) fn requests(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         self.requests.lock().expect("no panic").clone()
     }
 
     /// A client of this server that waits `patience` for an answer.
-    pub(super) fn client(&self, patience: Duration) -> Client {
+    pub(crate) fn client(&self, patience: Duration) -> Client {
         client(&format!("http://{}", self.address), patience)
     }
 }
 
 /// A client of a Rekognition at `endpoint`: two tries, `patience` for each.
-pub(super) fn client(endpoint: &str, patience: Duration) -> Client {
+pub(crate) fn client(endpoint: &str, patience: Duration) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(patience)
         .operation_attempt_timeout(patience)
@@ -83,14 +92,14 @@ pub(super) fn client(endpoint: &str, patience: Duration) -> Client {
     Client::from_conf(config)
 }
 
-async fn serve(mut stream: TcpStream, answers: Vec<Answer>, seen: Arc<Mutex<Vec<Value>>>) {
+async fn serve(mut stream: TcpStream, choose: Arc<Choose>, seen: Arc<Mutex<Vec<Value>>>) {
     let Some(request) = read_request(&mut stream).await else { return };
     let place = {
         let mut seen = seen.lock().expect("no panic");
         seen.push(request.clone());
         seen.len() - 1
     };
-    let answer = answers.get(place).or(answers.last()).expect("an answer");
+    let answer = choose(place);
     let error = |status: u16, code: &str, more: String| {
         let body = json!({"__type": code, "message": "said by the stand-in"});
         (status, format!("x-amzn-errortype: {code}\r\n{more}"), body.to_string())
@@ -99,16 +108,18 @@ async fn serve(mut stream: TcpStream, answers: Vec<Answer>, seen: Arc<Mutex<Vec<
         Answer::Labels(labels) => {
             let bytes = BASE64_STANDARD.decode(request["Image"]["Bytes"].as_str().unwrap_or_default());
             let bytes = bytes.unwrap_or_default();
-            if bytes.starts_with(&[0xff, 0xd8]) && bytes.len() > 100 {
+            let stored =
+                request["Image"]["S3Object"]["Name"].as_str().is_some_and(|name| name.ends_with("/display.jpg"));
+            if stored || bytes.starts_with(&[0xff, 0xd8]) && bytes.len() > 100 {
                 (200, String::new(), json!({"Labels": labels, "LabelModelVersion": "3.0"}).to_string())
             } else {
                 error(400, "InvalidImageFormatException", String::new())
             }
         }
         Answer::Error { status, code, retry_after } => {
-            error(*status, code, retry_after.map(|s| format!("retry-after: {s}\r\n")).unwrap_or_default())
+            error(status, code, retry_after.map(|s| format!("retry-after: {s}\r\n")).unwrap_or_default())
         }
-        Answer::Body(status, body) => (*status, String::new(), body.clone()),
+        Answer::Body(status, body) => (status, String::new(), body),
         Answer::Silence => {
             tokio::time::sleep(Duration::from_mins(1)).await;
             return;

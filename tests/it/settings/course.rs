@@ -103,3 +103,13 @@ fn what_is_risky_is_said() {
         Place::new().set("GALLERY__IDENTITY__NONE__PUBLIC", "true").set("GALLERY__SERVER__BIND", "0.0.0.0").loaded();
     assert!(open.notices.join("\n").contains("everybody who can reach the port"), "{:?}", open.notices);
 }
+
+#[test]
+fn under_lambda_only_tmp_is_written_and_logs_are_for_machines() {
+    let loaded = course().set("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001").loaded();
+    assert_eq!(loaded.settings.data.to_str(), Some("/tmp/photo-gallery"));
+    assert_eq!(loaded.settings.log.format, LogFormat::Json);
+    assert_eq!(loaded.origin("data"), Some(&Origin::Implied("AWS_LAMBDA_RUNTIME_API")));
+    let set = Place::new().set("AWS_LAMBDA_RUNTIME_API", "x").file("data = \"/mnt/photos\"\nlog.format = \"text\"");
+    assert_eq!((set.settings().data.to_str(), set.settings().log.format), (Some("/mnt/photos"), LogFormat::Text));
+}

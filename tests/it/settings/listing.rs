@@ -103,8 +103,11 @@ fn every_setting_of_the_table_can_be_set_by_its_variable() {
             | "store.s3.endpoint"
             | "labeler.rekognition.endpoint"
             | "identity.cognito.endpoint"
+            | "events.aws.queue_url"
+            | "events.aws.endpoint"
             | "aws.endpoint" => "http://127.0.0.1:9".to_owned(),
             "identity.cognito.pool_id" => "us-west-2_abc".to_owned(),
+            "events.aws.topic_arn" => "arn:aws:sns:us-west-2:123456789012:uploads-topic".to_owned(),
             "store.s3.path_style" => "true".to_owned(),
             "identity.local.smtp_port" => "587".to_owned(),
             "server.trusted_proxies" => "10.0.0.1".to_owned(),
@@ -118,9 +121,10 @@ fn every_setting_of_the_table_can_be_set_by_its_variable() {
             ("identity.cognito.", "COGNITO_POOL_ID", "us-west-2_abc"),
             ("identity.cognito.", "COGNITO_CLIENT_ID", "something"),
             ("identity.cognito.domain", "BASE_URL", "https://photos.example.org"),
+            ("events.aws.", "GALLERY__EVENTS__AWS__QUEUE_URL", "http://127.0.0.1:9"),
             ("identity.local.smtp_host", "GALLERY__IDENTITY__LOCAL__MAIL_FROM", "photos@example.org"),
         ] {
-            if row.name.starts_with(part) {
+            if row.name.starts_with(part) && row.variable != variable {
                 place = place.set(variable, value);
             }
         }

@@ -81,6 +81,21 @@ fn bad_values_of_variables_are_refused_with_what_is_allowed() {
 }
 
 #[test]
+fn a_labeler_that_reads_the_bucket_needs_one_in_its_region() {
+    let reading = || Place::new().set("GALLERY__LABELER__REKOGNITION__FROM_BUCKET", "true");
+    let refusal = reading().refusal();
+    assert!(refusal.contains("photos are not in a bucket") && refusal.contains("store.s3.bucket"), "{refusal}");
+    let in_bucket = || reading().set("GALLERY__STORE__S3__BUCKET", "my-photos").set("AWS_REGION", "eu-west-1");
+    in_bucket().settings();
+    let refusal = in_bucket().set("GALLERY__LABELER__REKOGNITION__REGION", "us-east-1").refusal();
+    assert!(refusal.contains("is in eu-west-1 and not in us-east-1"), "{refusal}");
+    in_bucket()
+        .set("GALLERY__LABELER__REKOGNITION__REGION", "us-east-1")
+        .set("GALLERY__STORE__S3__REGION", "us-east-1")
+        .settings();
+}
+
+#[test]
 fn bad_values_of_the_file_are_refused_with_its_path() {
     let cases = [
         (
@@ -238,4 +253,23 @@ fn a_setting_that_was_renamed_says_its_new_name() {
     );
     let refusal = Place::new().file("server.secret = \"swordfish\"").refusal();
     assert!(refusal.ends_with("is not a setting any more; it is called session.secret now"), "{refusal}");
+}
+
+#[test]
+fn under_lambda_what_would_be_gone_with_the_function_is_refused() {
+    let refusal = Place::new().set("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001").refusal();
+    assert!(
+        refusal.starts_with("catalog is sqlite, and under Lambda a file in /tmp/photo-gallery is empty"),
+        "{refusal}"
+    );
+    let refusal = Place::new()
+        .set("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+        .set("DATABASE_HOST", "db.example.org")
+        .set("DATABASE_USER", "web_user")
+        .set("GALLERY__STORE", "disk")
+        .refusal();
+    assert!(
+        refusal.starts_with("store is disk, and under Lambda a folder in /tmp/photo-gallery is empty"),
+        "{refusal}"
+    );
 }

@@ -13,7 +13,7 @@ use aws_sdk_s3::{
     config::{Credentials, SharedCredentialsProvider, timeout::TimeoutConfig},
 };
 use chrono::Utc;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use photo_gallery::{
     photo::MediaType,
     store::{Disposition, S3, Store as _},
@@ -44,7 +44,7 @@ fn server_that_says(status: &'static str, body: &'static str) -> String {
 
 async fn bucket_at(endpoint: &str, credentials: Credentials, bucket: &str) -> S3 {
     let (client, provider) = aws::s3(endpoint, credentials).await;
-    S3::new(client, provider, bucket.to_owned(), HOUR, Utc::now)
+    S3::new(client, provider, bucket.to_owned(), 64, HOUR, Utc::now)
 }
 
 async fn refusal(endpoint: &str, credentials: Credentials, bucket: &str) -> String {
@@ -55,7 +55,7 @@ async fn refusal(endpoint: &str, credentials: Credentials, bucket: &str) -> Stri
 
 async fn signing_with(provider: SharedCredentialsProvider, clock: super::Clock) -> S3 {
     let (client, _) = aws::s3("http://127.0.0.1:1", aws::key("unused", "unused")).await;
-    S3::new(client, provider, "bucket".to_owned(), HOUR, clock)
+    S3::new(client, provider, "bucket".to_owned(), 64, HOUR, clock)
 }
 
 async fn link(store: &S3) -> anyhow::Result<String> {
@@ -96,7 +96,7 @@ async fn a_server_that_does_not_answer_in_time_is_told_as_such() {
     let (client, provider) = aws::s3(&endpoint, aws::key("test", "test")).await;
     let impatient = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(100)).build();
     let client = Client::from_conf(client.config().to_builder().timeout_config(impatient).build());
-    let store = S3::new(client, provider, "my-photos".to_owned(), HOUR, Utc::now);
+    let store = S3::new(client, provider, "my-photos".to_owned(), 64, HOUR, Utc::now);
     let error = chain(&store.get(&new_path()).await.err().expect("nobody answers"));
     assert!(error.starts_with("the bucket my-photos cannot be reached"), "{error}");
 }
@@ -173,7 +173,7 @@ async fn a_source_of_credentials_that_fails_does_not_stop_links_while_the_last_a
 async fn on_aws_the_bucket_is_a_host_name() {
     let config = aws::sdk_config(Some("eu-west-1".to_owned()), None, Some(aws::key("test", "test"))).await;
     let provider = config.credentials_provider().unwrap();
-    let store = S3::new(Client::new(&config), provider, "bucket".to_owned(), HOUR, Utc::now);
+    let store = S3::new(Client::new(&config), provider, "bucket".to_owned(), 64, HOUR, Utc::now);
     let url = link(&store).await.unwrap();
     assert!(url.starts_with("https://bucket.s3.eu-west-1.amazonaws.com/photos/a.jpg?"), "{url}");
 }
@@ -245,4 +245,71 @@ mod with_servers {
             assert_eq!(head.checksum_sha256(), Some(sha256));
         }
     }
+}
+
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_allowed_and_one_that_is_read_counts() {
+    static UNDER_WAY: AtomicU64 = AtomicU64::new(0);
+    static MOST: AtomicU64 = AtomicU64::new(0);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 8192]);
+                MOST.fetch_max(UNDER_WAY.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nhe");
+                std::thread::sleep(Duration::from_millis(100));
+                UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
+                let _ = write!(stream, "re");
+            });
+        }
+    });
+    let (client, provider) = aws::s3(&address, aws::key("test", "test")).await;
+    let store = S3::new(client, provider, "bucket".to_owned(), 2, HOUR, Utc::now);
+    let (a, b, c) = (new_path(), new_path(), new_path());
+    let read = async |path| super::read(&store, path).await.unwrap();
+    let (a, b, c) = tokio::join!(read(&a), read(&b), read(&c));
+    assert_eq!((a, b, c), (b"here".to_vec(), b"here".to_vec(), b"here".to_vec()));
+    assert_eq!(MOST.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_is_no_path_is_listed_without_one_and_pages_follow_pages() {
+    const FIRST: &str = "<ListBucketResult><IsTruncated>true</IsTruncated><EncodingType>url</EncodingType>\
+        <NextContinuationToken>more</NextContinuationToken>\
+        <Contents><Key>photos/a+b%2Bc%01.jpg</Key><Size>5</Size><LastModified>2026-03-01T12:00:00.000Z</LastModified></Contents>\
+        </ListBucketResult>";
+    const LAST: &str = "<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>\
+        <Contents><Key>photos/a+b%2Bc.jpg</Key><Size>6</Size><LastModified>2026-03-01T12:00:00.000Z</LastModified></Contents>\
+        </ListBucketResult>";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 8192];
+            let read = stream.read(&mut request).unwrap();
+            let more = String::from_utf8_lossy(&request[..read]).contains("continuation-token=more");
+            let body = if more { LAST } else { FIRST };
+            let _ =
+                write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    let (client, provider) = aws::s3(&address, aws::key("test", "test")).await;
+    let store = S3::new(client, provider, "bucket".to_owned(), 2, HOUR, Utc::now);
+    let listed: Vec<_> = store.list().take(2).try_collect().await.unwrap();
+    let paths: Vec<_> = listed.iter().map(|object| object.path.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(paths, [None, Some("photos/a b+c.jpg".to_owned())]);
+    assert_eq!(listed[0].modified, "2026-03-01T12:00:00Z".parse::<chrono::DateTime<Utc>>().unwrap());
+}
+
+#[tokio::test]
+async fn a_bucket_that_may_not_be_listed_is_told_with_the_right_that_is_missing() {
+    let address = server_that_says("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
+    let (client, provider) = aws::s3(&address, aws::key("test", "test")).await;
+    let store = S3::new(client, provider, "my-photos".to_owned(), 2, HOUR, Utc::now);
+    let error = store.list().try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(chain(&error).starts_with("s3:ListBucket is denied on arn:aws:s3:::my-photos/photos/"), "{error:#}");
 }
