@@ -8,7 +8,6 @@
 //! that cannot be undone.
 
 use std::{
-    cmp::Ordering,
     collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
@@ -23,41 +22,35 @@ use serde::Serialize;
 
 pub use self::finding::{Finding, Kind as FindingKind};
 use self::{
-    finding::{Kind, day},
+    finding::Kind,
     ledger::Ledger,
     objects::{Lost, marked},
 };
 use crate::{
     accounts::Accounts,
     album::Album,
-    catalog::{Catalog, Flaw, Inspected, Miscount, SchemaState, Stray},
-    events::{self, Depth, Events},
-    photo::{ObjectPath, Owner, Photo, PhotoId, Rendition, counted},
+    catalog::{Catalog, Flaw, Inspected, SchemaState},
+    events::{Depth, Events},
+    photo::{ObjectPath, Photo, PhotoId, Rendition, counted},
     store::Store,
 };
 
 mod finding;
+mod index;
 mod ledger;
 mod objects;
+mod orphans;
+mod people;
+mod workers;
 
 /// How many rows are looked at at once.
 const PAGE: u32 = 500;
 /// How many photos are read at once.
 const READ_AT_ONCE: usize = 8;
-/// How long an object may be without a row: uploads are never under way so long, and a backup may bring the row back.
-const QUARANTINE: TimeDelta = TimeDelta::days(1);
 /// How long a photo may be due without being taken up.
 const OVERDUE: TimeDelta = TimeDelta::minutes(15);
 /// How far off a photo may be due: no worker holds or puts one off so long.
 const FAR_OFF: TimeDelta = TimeDelta::hours(1);
-/// How long an object of a deleted photo may stay.
-const DISCARDED: TimeDelta = TimeDelta::hours(1);
-/// How long the deletion of an account may take: an hour in which uploads may still be under way, and the time until it is swept.
-const DEPARTING: TimeDelta = TimeDelta::minutes(75);
-/// How long a session may be kept after its time.
-const UNSWEPT: TimeDelta = TimeDelta::hours(1);
-/// How many findings of one sort a look over a whole table brings; when all are mended, it is looked again.
-const SURVEYED: usize = 1000;
 /// What is wrong in no more places than this, or than in one of a hundred, may be wrong by itself.
 const FEW: u64 = 10;
 /// How many photos are announced again at most; the workers' sweep finds the others.
@@ -66,8 +59,6 @@ const REMINDED: u32 = 1000;
 const REPAIR: &str = "repair";
 const REPAIR_HELD: TimeDelta = TimeDelta::minutes(2);
 const REPAIR_RENEWED: Duration = Duration::from_secs(30);
-/// How many discarded objects are asked for at once.
-const DISCARDS: u32 = 500;
 
 /// The parts that are compared.
 pub struct Parts {
@@ -491,412 +482,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Photos that a worker should have taken up: one finding, because one thing is wrong, and only a worker helps.
-    fn waiting(&mut self) {
-        let Some(since) = self.waiting_since else { return };
-        let what = match self.waiting {
-            1 => format!("1 photo waits for a worker since {}.", day(since)),
-            several => {
-                format!("{} wait for a worker, the longest since {}.", counted(several, "photo", "photos"), day(since))
-            }
-        };
-        let remedy = "See that a worker runs (`photo-gallery work`, or `serve` with its own), that it keeps up, and what its log says of \
-                      photos that it puts off; it finds them by itself.";
-        self.found(&Finding::of(Kind::Stuck, what, remedy));
-    }
-
-    /// Reads the objects that rows have and those that the store lists side by side; returns objects without a row, with their age.
-    async fn compare(&mut self, told: Ledger, listed: Ledger) -> anyhow::Result<Ledger> {
-        self.listener.begins("objects and photos side by side", Some(self.summary.objects));
-        let mut strays = Ledger::new(self.scratch());
-        let (mut told, mut listed) = (told.sorted()?, listed.sorted()?);
-        let (mut row, mut object) = (told.next().transpose()?, listed.next().transpose()?);
-        loop {
-            let order = match (&row, &object) {
-                (None, None) => return Ok(strays),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((path, _)), Some((listed, _))) => path.cmp(listed),
-            };
-            if let (Some((_, needed)), true) = (&row, order.is_le()) {
-                let there = object.as_ref().filter(|_| order.is_eq()).map(|(_, known)| known.as_str());
-                let (photo, bytes) = needed.split_once(' ').unwrap_or((needed, ""));
-                let there = there.and_then(|known| known.split(' ').next());
-                let whole = there.is_some_and(|there| bytes.is_empty() || there == bytes);
-                if !photo.is_empty() && !whole {
-                    self.look(photo.parse()?).await?;
-                }
-            }
-            if let (Some((path, known)), true) = (&object, order.is_gt()) {
-                strays.write(path, known)?;
-            }
-            if order.is_le() {
-                row = told.next().transpose()?;
-            }
-            if order.is_ge() {
-                object = listed.next().transpose()?;
-                self.listener.advanced(1);
-            }
-        }
-    }
-
-    /// Objects without a row. They may be photos that the catalog has lost, and are deleted when that is unlikely, or when somebody says so.
-    async fn orphans(&mut self, strays: Ledger) -> anyhow::Result<()> {
-        let mut orphans = Ledger::new(self.scratch());
-        let (mut number, mut newest) = (0, None);
-        for stray in strays.sorted()? {
-            let (key, known) = stray?;
-            let path: ObjectPath = key.parse()?;
-            if !self.is_orphan(&path).await? {
-                continue;
-            }
-            let (bytes, modified) = known.split_once(' ').unwrap_or_default();
-            let modified = DateTime::from_timestamp(modified.parse()?, 0).unwrap_or(self.now);
-            if self.now - modified < QUARANTINE {
-                self.summary.quarantined += 1;
-                continue;
-            }
-            number += 1;
-            newest = newest.max(Some(modified));
-            orphans.write(&key, &format!("{bytes} {}", day(modified)))?;
-        }
-        let doubt = self.doubt(number, newest);
-        for orphan in orphans.sorted()? {
-            let (key, known) = orphan?;
-            let (bytes, modified) = known.split_once(' ').unwrap_or_default();
-            let path: ObjectPath = key.parse()?;
-            let repaired = self.how.repair && doubt.is_none() && self.is_orphan(&path).await? && {
-                self.store().delete(&path).await?;
-                true
-            };
-            let what = format!("The object {path} ({bytes} bytes, of {modified}) belongs to no photo.");
-            let remedy = match doubt {
-                Some(doubt) => doubt,
-                None if repaired => "It is deleted.",
-                None => "`--repair` deletes it; look at it first if a backup of the database was put in place.",
-            };
-            self.found(&Finding { object: Some(key), repaired, ..Finding::of(Kind::OrphanObject, what, remedy) });
-        }
-        Ok(())
-    }
-
-    /// Why so many objects without a row, the newest of which is so new, are not deleted.
-    fn doubt(&self, orphans: u64, newest: Option<DateTime<Utc>>) -> Option<&'static str> {
-        if self.misses_too_much() {
-            return Some(
-                "Too many originals are missing beside, so nothing is deleted: see first that store and catalog belong together.",
-            );
-        }
-        if self.how.delete_orphans {
-            return None;
-        }
-        if newest > self.newest {
-            return Some(
-                "One such object is newer than the newest photo: a backup of the database seems to have been put in place, or the store to be \
-                 another gallery's too, so `--repair` deletes none. `--repair --delete-orphans` does: it cannot be undone.",
-            );
-        }
-        too_many(orphans, self.summary.objects).then_some(
-            "There are too many such objects: a backup of the database seems to have been put in place, or the store to be another gallery's too, \
-             so `--repair` deletes none. `--repair --delete-orphans` does: it cannot be undone.",
-        )
-    }
-
-    /// Whether an object is there that neither a row nor a deletion names. In this order: a deletion is noted with the row's end, and forgotten
-    /// after the object's.
-    async fn is_orphan(&self, path: &ObjectPath) -> anyhow::Result<bool> {
-        Ok(!self.catalog().names_object(path).await?
-            && !self.catalog().is_discarded(path).await?
-            && self.store().size(path).await?.is_some())
-    }
-
-    /// Words and labels of photos that are not listed.
-    async fn words_and_labels(&mut self) -> anyhow::Result<()> {
-        self.listener.begins("words and labels", None);
-        let mut after = Some(Stray { owner: String::new(), timeline_key: String::new() });
-        while let Some(from) = after {
-            let (strays, next) = self.catalog().stray_words(&from, PAGE).await?;
-            for stray in strays {
-                if self.how.repair {
-                    self.catalog().sweep_words(&stray).await?;
-                }
-                let what = format!(
-                    "Words are filed for a photo of {} at {} in the timeline, where there is none.",
-                    stray.owner, stray.timeline_key
-                );
-                self.found(
-                    &Finding::of(
-                        Kind::StrayWords,
-                        what,
-                        self.either("They are taken away.", "`--repair` takes them away."),
-                    )
-                    .repaired(self.how.repair),
-                );
-            }
-            self.listener.advanced(u64::from(PAGE));
-            after = next;
-        }
-        loop {
-            let strays = self.catalog().stray_labels().await?;
-            for photo in &strays {
-                if self.how.repair {
-                    self.catalog().sweep_labels(photo).await?;
-                }
-                let what = format!("Labels are kept of a photo {photo}, which there is not.");
-                self.found(
-                    &Finding::of(
-                        Kind::StrayLabels,
-                        what,
-                        self.either("They are taken away.", "`--repair` takes them away."),
-                    )
-                    .repaired(self.how.repair),
-                );
-            }
-            if !self.how.repair || strays.len() < SURVEYED {
-                return Ok(());
-            }
-        }
-    }
-
     /// What to say of something that is repaired, or would be.
     fn either(&self, repaired: &'static str, would_be: &'static str) -> &'static str {
         if self.how.repair { repaired } else { would_be }
-    }
-
-    /// Counts that are not what there is.
-    async fn counts(&mut self) -> anyhow::Result<()> {
-        self.listener.begins("counts", None);
-        loop {
-            let miscounts = self.catalog().miscounts().await?;
-            let mut set_right = 0;
-            for miscount in &miscounts {
-                // A count of nobody's cannot be written through the front door, and shows nowhere.
-                let repaired = self.how.repair && miscount.owner.parse::<Owner>().is_ok();
-                if repaired {
-                    self.catalog().recount(miscount).await?;
-                    set_right += 1;
-                }
-                let Miscount { owner, label, told, counted, bytes_missing } = miscount;
-                let (kind, what) = match label {
-                    Some(label) => (
-                        Kind::LabelTotal,
-                        format!(
-                            "The count of {owner}'s photos with the label `{label}` is {told}, and there are {counted}."
-                        ),
-                    ),
-                    None => (
-                        Kind::AlbumTotal,
-                        format!(
-                            "The count of {owner}'s photos is {told}, and there are {counted}; that of their bytes is wrong by {}.",
-                            bytes_missing.unsigned_abs()
-                        ),
-                    ),
-                };
-                let remedy = if repaired {
-                    "It is set right."
-                } else if self.how.repair {
-                    "That is the name of no owner: take the row away by hand."
-                } else {
-                    "`--repair` sets it right."
-                };
-                self.found(&Finding::of(kind, what, remedy).repaired(repaired));
-            }
-            let sorts = miscounts.iter().filter(|miscount| miscount.label.is_some()).count();
-            if set_right < miscounts.len() || sorts.max(miscounts.len() - sorts) < SURVEYED {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Objects of deleted photos that should be gone.
-    async fn discards(&mut self) -> anyhow::Result<()> {
-        self.listener.begins("objects to be removed", None);
-        loop {
-            let overdue = self.catalog().discarded_before(self.now - DISCARDED, DISCARDS).await?;
-            let mut removed = 0;
-            for (key, since) in &overdue {
-                let repaired = match key.parse::<ObjectPath>() {
-                    Ok(path)
-                        if self.how.repair
-                            && !self.misses_too_much()
-                            && !self.catalog().names_object(&path).await? =>
-                    {
-                        self.store().delete(&path).await?;
-                        self.catalog().clear_discarded(&[path]).await?;
-                        true
-                    }
-                    _ => false,
-                };
-                removed += usize::from(repaired);
-                let what = format!(
-                    "The object {key} of a photo deleted on {} should have been removed from the store.",
-                    day(*since)
-                );
-                let remedy = if repaired {
-                    "It is removed."
-                } else if self.how.repair && self.misses_too_much() {
-                    "Too many originals are missing beside, so nothing is removed: see first that store and catalog belong together."
-                } else if self.how.repair {
-                    "It is the object of a listed photo, or its key is malformed: see to it by hand."
-                } else {
-                    "A running gallery does it by itself, and so does `--repair`."
-                };
-                self.found(
-                    &Finding { object: Some(key.clone()), ..Finding::of(Kind::Discarded, what, remedy) }
-                        .repaired(repaired),
-                );
-            }
-            if removed < overdue.len() || overdue.len() < DISCARDS as usize {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Accounts, sessions and codes.
-    async fn people(&mut self) -> anyhow::Result<()> {
-        self.listener.begins("accounts and sessions", None);
-        let begun_before = TimeDelta::from_std(self.audit.rules.session).map(|session| self.now - session - UNSWEPT);
-        let stale = match begun_before {
-            Ok(before) => self.catalog().sessions_begun_before(before).await?,
-            Err(_) => 0,
-        };
-        let late = self.leaving().await?;
-        if self.how.repair && (stale > 0 || !late.is_empty()) {
-            self.audit.parts.accounts.sweep().await?;
-        }
-        if stale > 0 {
-            let what = match stale {
-                1 => "1 session is past its time and still kept.".to_owned(),
-                several => format!("{} are past their time and still kept.", counted(several, "session", "sessions")),
-            };
-            let remedy =
-                self.either("That is ended.", "A running gallery ends that within a minute, and so does `--repair`.");
-            self.found(&Finding::of(Kind::StaleSessions, what, remedy).repaired(self.how.repair));
-        }
-        let left = if self.how.repair { self.leaving().await? } else { Vec::new() };
-        for (owner, since) in late {
-            let repaired = self.how.repair && !left.iter().any(|(still, _)| *still == owner);
-            let what = format!("The account of {owner}, deleted on {}, is not gone yet.", day(since));
-            let remedy = if repaired {
-                "It is gone now."
-            } else {
-                "A running gallery deletes it once the provider of accounts answers; its log says what is in the way."
-            };
-            self.found(&Finding::of(Kind::Departing, what, remedy).repaired(repaired));
-        }
-        if !self.audit.rules.knows_owners {
-            return Ok(());
-        }
-        for (owner, photos) in self.catalog().owners_without_account().await? {
-            let what = match photos {
-                1 => format!("1 photo belongs to {owner}, who has no account: nobody can see it."),
-                several => format!(
-                    "{} belong to {owner}, who has no account: nobody can see them.",
-                    counted(several, "photo", "photos")
-                ),
-            };
-            let remedy = "If a backup of the database was put in place, put in one that has the account; else change the owner by hand.";
-            self.found(&Finding::of(Kind::OwnerMissing, what, remedy));
-        }
-        let strays = self.catalog().sessions_without_account().await?;
-        let (accounts, signed_in) = self.catalog().people().await?;
-        let strange = accounts == 0 || too_many(strays.len() as u64, signed_in);
-        for owner in strays {
-            let repaired = self.how.repair && !strange;
-            if repaired {
-                self.catalog().end_sessions(&owner.parse()?).await?;
-            }
-            let what = format!("Somebody is signed in as {owner}, who has no account.");
-            let remedy = if strange {
-                "Too many are: the settings that say where accounts are seem to be wrong, and `--repair` ends no session. See to `identity` first."
-            } else {
-                self.either("The sessions are ended.", "`--repair` ends the sessions.")
-            };
-            self.found(&Finding::of(Kind::StraySessions, what, remedy).repaired(repaired));
-        }
-        let codes = self.catalog().codes_without_account().await?;
-        if codes > 0 {
-            if self.how.repair {
-                self.catalog().sweep_codes().await?;
-            }
-            let what = match codes {
-                1 => "1 code was sent to an account that does not exist.".to_owned(),
-                several => format!("{} were sent to accounts that do not exist.", counted(several, "code", "codes")),
-            };
-            let remedy = self.either("That is taken away.", "`--repair` takes that away.");
-            self.found(&Finding::of(Kind::StrayCodes, what, remedy).repaired(self.how.repair));
-        }
-        Ok(())
-    }
-
-    /// Accounts whose deletion takes too long.
-    async fn leaving(&self) -> anyhow::Result<Vec<(String, DateTime<Utc>)>> {
-        let all = self.catalog().departing().await?.into_iter();
-        let late = all.filter(|departing| departing.since <= self.now - DEPARTING);
-        Ok(late.map(|departing| (departing.owner.as_str().to_owned(), departing.since)).collect())
-    }
-
-    /// Leases that are held further ahead than anybody takes one: until then nobody does what they are for.
-    async fn leases(&mut self) -> anyhow::Result<()> {
-        let ahead = TimeDelta::from_std(self.audit.rules.lease * 2).unwrap_or(TimeDelta::MAX).max(FAR_OFF);
-        for lease in self.catalog().leases().await? {
-            let until = lease.held_until();
-            if until - self.now <= ahead {
-                continue;
-            }
-            if self.how.repair {
-                self.catalog().give_up_lease(&lease.name, &lease.holder).await?;
-            }
-            let what = format!(
-                "The lease `{}` is held by {} until {}: a clock was wrong.",
-                lease.name,
-                lease.holder,
-                day(until)
-            );
-            let remedy = self.either("It is given up.", "`--repair` gives it up.");
-            self.found(&Finding::of(Kind::Lease, what, remedy).repaired(self.how.repair));
-        }
-        Ok(())
-    }
-
-    /// How many messages there are, and those that were given up.
-    async fn queue(&mut self) -> anyhow::Result<()> {
-        self.listener.begins("the queue", None);
-        if self.audit.rules.queue_elsewhere {
-            self.summary.queue_note =
-                Some("The queue is not named in these settings (`events.aws.queue_url`), so nothing is said of it.");
-            return Ok(());
-        }
-        let depth = match self.audit.parts.events.depth().await {
-            Ok(depth) => depth,
-            Err(cause) if events::is_lasting(&cause) => {
-                let what = format!("How many messages the queue holds cannot be told: {cause:#}.");
-                self.summary.queue_note = Some("The queue may not be asked how many messages it holds.");
-                let remedy =
-                    "Allow `sqs:GetQueueAttributes` on the queue, and see that the settings name the right one.";
-                self.found(&Finding::of(Kind::QueueUnseen, what, remedy));
-                return Ok(());
-            }
-            Err(cause) => return Err(cause),
-        };
-        self.summary.queue = depth;
-        match depth.map(|depth| depth.dead) {
-            None | Some(Some(0)) => {}
-            Some(None) => {
-                self.summary.queue_note = Some("How many messages were given up is not known.");
-                let what = "How many messages were given up cannot be told: the queue has no dead-letter queue, or it may not be asked.";
-                let remedy = "Give the queue a redrive policy, and allow `sqs:GetQueueUrl` and `sqs:GetQueueAttributes` on the dead-letter queue.";
-                self.found(&Finding::of(Kind::QueueUnseen, what, remedy));
-            }
-            Some(Some(dead)) => {
-                let what = match dead {
-                    1 => "1 message lies in the dead-letter queue.".to_owned(),
-                    several => format!("{} lie in the dead-letter queue.", counted(several, "message", "messages")),
-                };
-                let remedy = "Look there: what a message names is finished by the sweep if it is a photo. Redrive or delete what is there.";
-                self.found(&Finding::of(Kind::DeadLetters, what, remedy));
-            }
-        }
-        Ok(())
     }
 }
