@@ -5,7 +5,6 @@ use std::{net::TcpListener, num::NonZeroUsize, os::unix::fs::DirBuilderExt, path
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -13,7 +12,7 @@ use crate::{
     accounts::{Accounts, Keys, Times},
     album::{Album, Finisher, Intake},
     audit::{self, Audit},
-    catalog::{Catalog, Connection, Misfit, PoolSize, SchemaState, Tls},
+    catalog::Catalog,
     darkroom::Darkroom,
     events::Events,
     identity::{
@@ -25,16 +24,20 @@ use crate::{
     readiness::{self, Readiness},
     server::{self, Server},
     settings::{self, Settings},
-    store::{Disk, S3, Store},
+    store::{CloudFront, Disk, S3, Store},
     supervisor::{self, Supervisor},
     worker::{self, Worker},
 };
 
+pub use database::{connection, migrate};
 pub use local::open_local_accounts;
 
+use database::{MYSQL, SQLITE};
 use ground::Ground;
 
 mod aws;
+mod database;
+pub mod doctor;
 mod events;
 mod ground;
 mod labeler;
@@ -64,7 +67,7 @@ pub struct App {
 
 /// The one clock.
 #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read for the album")]
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
@@ -129,7 +132,7 @@ impl App {
             )
         })?;
         let intake = Intake::open(&data.join("incoming"), settings.upload.max_bytes)?;
-        let catalog = catalog_of(&settings)?;
+        let catalog = database::catalog_of(&settings)?;
         let (store, pictures_from) = open_store(&settings).await?;
         let labeler = labeler::open(&settings).await?;
         let limits = imaging::Limits {
@@ -379,85 +382,26 @@ fn connections() -> usize {
     usize::try_from(connections).unwrap_or(16)
 }
 
-/// How to reach the catalog with the settings' own account.
-pub fn connection(settings: &Settings) -> Connection {
-    match &settings.catalog {
-        settings::Catalog::Sqlite => Connection::Sqlite { path: settings.catalog_file() },
-        settings::Catalog::MySql(mysql) => Connection::MySql {
-            host: mysql.host.clone(),
-            port: mysql.port,
-            user: mysql.user.clone(),
-            password: mysql.password.clone().unwrap_or_default(),
-            database: mysql.database.clone(),
-            tls: match mysql.tls {
-                settings::Tls::Disabled => Tls::Disabled,
-                settings::Tls::Preferred => Tls::Preferred,
-                settings::Tls::Required => Tls::Required,
-                settings::Tls::VerifyCa => Tls::VerifyCa,
-                settings::Tls::VerifyIdentity => Tls::VerifyIdentity,
-            },
-            ssl_ca: mysql.ssl_ca.clone(),
-        },
-    }
-}
-
-/// The catalog, not asked anything yet.
-fn catalog_of(settings: &Settings) -> anyhow::Result<Catalog> {
-    let connection = connection(settings);
-    match &settings.catalog {
-        settings::Catalog::Sqlite => Catalog::open(&connection, PoolSize::default()),
-        settings::Catalog::MySql(mysql) => {
-            let wait = Duration::from_secs(mysql.acquire_timeout_seconds);
-            Catalog::open_waiting(&connection, PoolSize(mysql.connections), wait)
-        }
-    }
-}
-
-/// The catalog at the schema that this program knows.
-async fn open_catalog(settings: &Settings) -> anyhow::Result<Catalog> {
-    let catalog = catalog_of(settings)?;
-    prove_catalog(&catalog, matches!(settings.catalog, settings::Catalog::Sqlite)).await?;
-    Ok(catalog)
-}
-
-/// What to do when the catalog does not serve.
-const SQLITE: &str = "the catalog below `data` cannot be used; set `data` to another folder or put its backup in place";
-const MYSQL: &str =
-    "the database cannot be used; check `catalog.mysql.host`, `.port`, `.user`, `.password` and `.database`";
-
-/// Proves that the catalog has the schema that this program knows: SQLite is brought to it here, MySQL must have been by `migrate`.
-async fn prove_catalog(catalog: &Catalog, sqlite: bool) -> anyhow::Result<()> {
-    if sqlite {
-        return catalog.migrate().await.context(SQLITE);
-    }
-    match catalog.schema_state().await.context(MYSQL)? {
-        SchemaState::Current => Ok(()),
-        SchemaState::Empty => Err(Misfit(
-            "the database has no tables of the gallery yet; run `photo-gallery migrate` once, with the master account"
-                .to_owned(),
-        )
-        .into()),
-        SchemaState::Older(steps) => Err(Misfit(format!(
-            "the database's tables are of an older version ({steps} steps behind); run `photo-gallery migrate`, with the master account"
-        ))
-        .into()),
-        SchemaState::Newer(steps) => Err(Misfit(format!(
-            "the database's tables are of a newer version ({steps} steps ahead of this program); start that version or a newer one"
-        ))
-        .into()),
-    }
-}
-
 /// The store, and the origin of its links when they lead away from the gallery.
 async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Option<String>)> {
-    let expiry = Duration::from_secs(settings.links.expiry_seconds);
     let s3 = match &settings.store {
         settings::Store::Disk => {
             let key = settings.secret()?.key("media links");
+            let expiry = Duration::from_secs(settings.links.expiry_seconds);
             return Ok((Arc::new(Disk::open(settings.photo_folder(), pages::media::BASE, &key, expiry, now)?), None));
         }
         settings::Store::S3(s3) => s3,
     };
+    let (store, origin) = open_bucket(settings, s3).await?;
+    let Some(set) = &s3.cloudfront else { return Ok((Arc::new(store), Some(origin))) };
+    let edge = edge(set)?;
+    let origin = edge.origin().to_owned();
+    Ok((Arc::new(store.behind(edge)), Some(origin)))
+}
+
+/// The bucket, and the origin of its own links: those that do not lead through a distribution.
+async fn open_bucket(settings: &Settings, s3: &settings::S3) -> anyhow::Result<(S3, String)> {
+    let expiry = Duration::from_secs(settings.links.expiry_seconds);
     let config = aws::config(&settings.aws, s3.region.as_deref(), s3.endpoint.as_deref()).await?;
     let provider = config.credentials_provider().context("there are no AWS credentials to reach the bucket with")?;
     let path_style = s3.path_style.unwrap_or(config.endpoint_url().is_some());
@@ -465,19 +409,37 @@ async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Opti
     #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
     let client = aws_sdk_s3::Client::from_conf(client);
     let origin = aws::origin(&client, &s3.bucket).await?;
-    let store = S3::new(client, provider, s3.bucket.clone(), s3.at_once, expiry, now);
-    Ok((Arc::new(store), Some(origin)))
+    Ok((S3::new(client, provider, s3.bucket.clone(), s3.at_once, expiry, now), origin))
+}
+
+/// The distribution through which links lead.
+fn edge(set: &settings::CloudFront) -> anyhow::Result<CloudFront> {
+    let (Some(domain), Some(id), Some(key)) = (&set.domain, &set.key_pair_id, &set.private_key) else {
+        bail!("the settings were not checked: CloudFront needs a domain, a key's id and a key")
+    };
+    CloudFront::new(domain, id.clone(), key).context("store.s3.cloudfront.private_key cannot be used")
 }
 
 async fn open_identity(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Option<Arc<dyn Identity>>> {
     Ok(match &settings.identity {
         settings::Identity::None(_) => None,
         settings::Identity::Local(local) => local::open_local(settings, local, catalog).await?,
-        settings::Identity::Cognito(cognito) => open_cognito(settings, cognito).await?,
+        settings::Identity::Cognito(pool) => {
+            let cognito = Arc::new(open_cognito(settings, pool).await?);
+            // A pool that is down stops nobody who is signed in, and so not the server.
+            let checked = Arc::clone(&cognito);
+            tokio::spawn(async move {
+                for wrong in checked.check().await {
+                    tracing::warn!("{wrong}");
+                }
+            });
+            Some(cognito)
+        }
     })
 }
 
-async fn open_cognito(settings: &Settings, pool: &settings::Cognito) -> anyhow::Result<Option<Arc<dyn Identity>>> {
+/// The pool, not asked anything yet.
+async fn open_cognito(settings: &Settings, pool: &settings::Cognito) -> anyhow::Result<Cognito> {
     let region = pool.region.as_deref().or(pool.pool_id.split('_').next());
     let config = aws::config(&settings.aws, region, pool.endpoint.as_deref()).await?;
     let quick =
@@ -499,15 +461,7 @@ async fn open_cognito(settings: &Settings, pool: &settings::Cognito) -> anyhow::
         },
         pages: pages.transpose()?,
     };
-    let cognito = Arc::new(Cognito::new(client, aws::connector(&settings.aws), pool, now));
-    // A pool that is down stops nobody who is signed in, and so not the server.
-    let checked = Arc::clone(&cognito);
-    tokio::spawn(async move {
-        for wrong in checked.check().await {
-            tracing::warn!("{wrong}");
-        }
-    });
-    Ok(Some(cognito))
+    Ok(Cognito::new(client, aws::connector(&settings.aws), pool, now))
 }
 
 fn session_times(settings: &Settings) -> Times {
@@ -534,23 +488,4 @@ fn open_accounts(
         names: secret.key("names and addresses"),
     };
     Ok(Accounts::new(catalog, identity, album, times, keys, now))
-}
-
-/// Brings a MySQL database to this version's tables with the account `admin`, and makes the settings' own account with its four grants.
-pub async fn migrate(settings: &Settings, admin: &str, password: SecretString) -> anyhow::Result<()> {
-    let settings::Catalog::MySql(own) = &settings.catalog else {
-        open_catalog(settings).await?;
-        return Ok(());
-    };
-    let Connection::MySql { host, port, database, tls, ssl_ca, .. } = connection(settings) else {
-        bail!("a MySQL catalog has a MySQL connection")
-    };
-    let connection = Connection::MySql { host, port, user: admin.to_owned(), password, database, tls, ssl_ca };
-    let catalog = Catalog::open(&connection, PoolSize::default())?;
-    catalog.migrate().await?;
-    while catalog.adopt(now(), 500).await? > 0 {}
-    match &own.password {
-        Some(password) if own.user != admin => catalog.grant_web_user(&own.user, password).await,
-        _ => Ok(()),
-    }
 }

@@ -18,6 +18,7 @@ pub use self::{
     account::{Account, Enrolled, Enrolment, Standing, password_mark},
     audit::{Flaw, Inspected, Miscount, Stray, Unlisted},
     code::Purpose,
+    condition::Rights,
     connection::{Connection, PoolSize, Tls},
     content_label::Known,
     departing::Departing,
@@ -140,6 +141,7 @@ mod account;
 mod adoption;
 mod audit;
 mod code;
+mod condition;
 mod connection;
 mod content_label;
 mod departing;
@@ -298,6 +300,7 @@ impl Catalog {
             match timeout_at(until, pool.acquire()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Err(error)
                     if (Code::of(&error).is_crowded() || matches!(error, sqlx::Error::Io(_)))
+                        && outage::distrust(&error).is_none()
                         && Instant::now() < until =>
                 {
                     if door.is_none() {

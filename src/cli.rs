@@ -63,8 +63,33 @@ pub enum Command {
     )]
     Check(Check),
 
-    /// Finish photos as a Lambda function does: started by Lambda as `bootstrap`, this is the default command
-    #[command(after_help = "Takes batches of SQS, SNS and S3 from Lambda's runtime API (AWS_LAMBDA_RUNTIME_API).")]
+    /// Look at everything that the settings name, and say what is right, what is wrong, and what to do about it
+    #[command(
+        after_help = "Looks at disk, port, clock, credentials, bucket, database, topic, queue, labels and sign-in, each for at most\n\
+                            10 s. Ends with 1 when anything is wrong; a warning is not. Small objects are written and removed, and test\n\
+                            messages, which workers pass over, go through the topic and into the queue.\n\n\
+                            Examples:\n  \
+                            photo-gallery doctor\n  \
+                            photo-gallery doctor --work            on a machine that only finishes photos\n  \
+                            photo-gallery doctor --json | jq '.findings[] | select(.verdict == \"fail\")'\n  \
+                            photo-gallery --config /etc/photo-gallery.toml doctor"
+    )]
+    Doctor {
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+
+        /// Look at what `photo-gallery work` needs, and not at what only a server does
+        #[arg(long)]
+        work: bool,
+    },
+
+    /// Finish photos, or migrate, as a Lambda function does: started by Lambda as `bootstrap`, this is the default command
+    #[command(
+        after_help = "Takes events from Lambda's runtime API (AWS_LAMBDA_RUNTIME_API). The function's handler says which:\n  \
+                            work      batches of SQS, SNS and S3, and schedules: finishes photos (also any other name)\n  \
+                            migrate   {\"admin\": \"master\", \"password\": \"...\", \"user_password\": \"...\"}: as `photo-gallery migrate`"
+    )]
     Lambda,
 
     /// Bring the MySQL database to this version's tables, and make the web server's account
@@ -77,6 +102,17 @@ pub enum Command {
                       photo-gallery migrate --admin master --password-stdin < /run/secrets/master"
     )]
     Migrate(Migrate),
+
+    /// Ask whether the gallery on this machine answers, for health checks
+    #[command(after_help = "Ends with 0 when /ping answers 200, else with 1 and a sentence, within 3 seconds.\n\n\
+                            Examples:\n  \
+                            photo-gallery ping                     the port of the settings in force\n  \
+                            photo-gallery ping http://10.1.2.3:5000")]
+    Ping {
+        /// What to ask instead; without a path its /ping
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+    },
 
     /// Print every setting in force and where it came from, secrets masked
     #[command(after_help = "The output is a settings file: lines with secrets are commented out.\n\n\

@@ -14,31 +14,39 @@ use tokio_util::sync::CancellationToken;
 
 use self::stop::Stop;
 use crate::{
-    app::{self, App},
-    cli::{Command, Migrate},
+    app::App,
+    cli::Command,
     import,
-    settings::{self, Settings},
+    settings::{Loaded, Settings},
 };
 
 mod account;
 mod check;
+mod doctor;
 mod lambda;
+mod migrate;
+mod ping;
 mod stop;
 
 /// Does what the command says, until it is done or the program is told to stop.
-pub fn run(command: &Command, settings: Settings) -> anyhow::Result<()> {
+pub fn run(command: &Command, loaded: Loaded) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the program's threads")?;
     let done = runtime.block_on(async {
+        if let Command::Doctor { json, work } = command {
+            return doctor::run(loaded, *json, *work).await;
+        }
+        let settings = loaded.settings;
         match command {
             Command::Serve => Box::pin(serve(settings)).await,
             Command::Work => Box::pin(work(settings)).await,
             Command::Check(how) => check::run(settings, *how).await,
             Command::Lambda => lambda::run(settings).await,
-            Command::Migrate(how) => migrate(&settings, how).await,
+            Command::Migrate(how) => migrate::run(&settings, how).await,
             Command::Import { folder, account } => Box::pin(import_folder(settings, folder, account.as_deref())).await,
             Command::Account(what) => Box::pin(account::run(settings, what)).await,
-            Command::Settings { .. } => Ok(()),
+            Command::Ping { url } => ping::run(&settings, url.as_deref()).await,
+            Command::Settings { .. } | Command::Doctor { .. } => Ok(()),
         }
     });
     // A picture that is still being looked at holds up nobody.
@@ -219,30 +227,6 @@ async fn import_folder(settings: Settings, folder: &Path, account: Option<&str>)
     if summary.failed > 0 {
         bail!("{} files could not be taken in; run the same command again to try them again", summary.failed);
     }
-    Ok(())
-}
-
-/// Brings the database to this version's tables, asking for what is not given.
-async fn migrate(settings: &Settings, how: &Migrate) -> anyhow::Result<()> {
-    let settings::Catalog::MySql(mysql) = &settings.catalog else {
-        app::migrate(settings, "", SecretString::default()).await?;
-        println!("{} is at this version.", settings.catalog_file().display());
-        return Ok(());
-    };
-    let mut given = settings.clone();
-    let admin = match &how.admin {
-        Some(admin) => admin.clone(),
-        None => asked(&format!("Account on {} that may create tables [master]: ", mysql.host), "--admin NAME")?,
-    };
-    let admin = if admin.is_empty() { "master".to_owned() } else { admin };
-    let password =
-        if how.password_stdin { first_line()? } else { secret(&format!("Password of {admin}: "), "--password-stdin")? };
-    if mysql.password.is_none() && mysql.user != admin {
-        let own = secret(&format!("Password that {} shall have: ", mysql.user), "catalog.mysql.password")?;
-        given.catalog = settings::Catalog::MySql(settings::MySql { password: Some(own), ..mysql.clone() });
-    }
-    app::migrate(&given, &admin, password).await?;
-    println!("{} on {} is at this version, and {} may read and write it.", mysql.database, mysql.host, mysql.user);
     Ok(())
 }
 

@@ -15,6 +15,7 @@
 //! | [`readiness`] | whether this instance can do its work now |
 //! | [`worker`] | the loop that renders adopted photos and labels all photos |
 //! | [`import`] | the command that takes a folder of photos in |
+//! | [`doctor`] | what the doctor says: looks that are bounded in time, and findings |
 //! | [`audit`] | whether catalog, store and queue agree, and what can be set right |
 //! | [`accounts`] | what the app does about people: sign in, sessions, limits; no HTTP, no SQL, no AWS |
 //! | [`album`] | what the app does about photos; no HTTP, no SQL, no AWS |
@@ -36,6 +37,7 @@ pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod darkroom;
+pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod identity;

@@ -16,7 +16,7 @@ use photo_gallery::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let command = cli.command(settings::under_lambda());
+    let command = cli.command(settings::handler().is_some());
     if command == (Command::Settings { markdown: true }) {
         return ended(print(&settings::markdown()));
     }
@@ -30,16 +30,23 @@ fn main() -> ExitCode {
     if let Command::Settings { .. } = command {
         return ended(print(&loaded.to_string()));
     }
+    if let Command::Ping { .. } = command {
+        // Asked every few seconds, it says nothing of what the server has said already.
+        return ended(commands::run(&command, loaded));
+    }
 
     let format = match loaded.settings.log.format {
         LogFormat::Text => telemetry::Format::text(),
         LogFormat::Json => telemetry::Format::Json,
     };
     ended(telemetry::start(format, &loaded.settings.log.filter).and_then(|()| {
-        for notice in &loaded.notices {
-            tracing::warn!("{notice}");
+        // The doctor tells them among its findings.
+        if !matches!(command, Command::Doctor { .. }) {
+            for notice in &loaded.notices {
+                tracing::warn!("{notice}");
+            }
         }
-        commands::run(&command, loaded.settings)
+        commands::run(&command, loaded)
     }))
 }
 

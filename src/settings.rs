@@ -43,10 +43,37 @@ const LAMBDA: [&str; 4] = [
     "AWS_LAMBDA_FUNCTION_VERSION",
 ];
 
-/// Whether this process was started by Lambda.
+/// The variable in which Lambda says what a function's setting `Handler` is.
+const HANDLER: &str = "_HANDLER";
+
+/// What a Lambda function of ours does: its setting `Handler`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Finishes photos: `work`, and every name but the others here.
+    Work,
+    /// Brings the database to this version's tables: `migrate`.
+    Migrate,
+}
+
+impl Handler {
+    fn of(environment: &[(OsString, OsString)]) -> Self {
+        let migrates = environment.iter().any(|(name, value)| name == HANDLER && value == "migrate");
+        if migrates { Self::Migrate } else { Self::Work }
+    }
+}
+
+/// What Lambda started this process for; `None` where something else did.
 #[expect(clippy::disallowed_methods, reason = "the environment is read in this file")]
-pub fn under_lambda() -> bool {
-    LAMBDA.iter().all(|variable| std::env::var_os(variable).is_some())
+pub fn handler() -> Option<Handler> {
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let set = |variable: &&str| environment.iter().any(|(name, _)| name == variable);
+    LAMBDA.iter().all(set).then(|| Handler::of(&environment))
+}
+
+/// Whether the operator wants no colours on the terminal (<https://no-color.org>).
+#[expect(clippy::disallowed_methods, reason = "the environment is read in this file")]
+pub fn without_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// The exit code of a program whose settings are refused: `EX_CONFIG` of sysexits.
@@ -138,7 +165,11 @@ impl Settings {
         let environment = layer::Environment::new(&sources.environment)?;
         layers.push(environment.course);
         layers.push(environment.gallery);
-        force::settle(layers, environment.notices)
+        let loaded = force::settle(layers, environment.notices)?;
+        if let Some(Origin::Implied(course::LAMBDA)) = loaded.origin("data") {
+            conflict::refuse_what_is_lost(&loaded.settings, Handler::of(&sources.environment))?;
+        }
+        Ok(loaded)
     }
 
     /// The folder of [`Store::Disk`].
@@ -160,6 +191,7 @@ impl Settings {
             Upload::ROWS,
             from_ref(&STORE),
             S3::ROWS,
+            CloudFront::ROWS,
             from_ref(&CATALOG),
             MySql::ROWS,
             from_ref(&LABELER),
@@ -302,6 +334,23 @@ section! {
         /// The most requests to the bucket at once; others wait.
         at_once: usize, Kind::Whole(1, 10_000), or(64);
     }
+    holding {
+        /// Where browsers get photos from, when not from the bucket itself.
+        cloudfront: Option<CloudFront>;
+    }
+}
+
+section! {
+    /// A CloudFront distribution in front of the bucket, from which browsers get photos.
+    CloudFront in "store.s3.cloudfront." {
+        /// The domain of the CloudFront distribution that browsers get photos from, like `d111111abcdef8.cloudfront.net`; unset: from the
+        /// bucket itself. The gallery itself goes on reading and writing the bucket.
+        domain: Option<String>, Kind::Domain, optional;
+        /// The id of the public key in the distribution's key group, like `K2JCJMDEHXQW5F`.
+        key_pair_id: Option<String>, Kind::Name, optional;
+        /// The private key that belongs to it: RSA of 2,048 bits or more, as PKCS #8 in PEM, or the Base64 between its marks on one line.
+        private_key: Option<SecretString>, Kind::Key, optional;
+    }
 }
 
 /// Where rows live.
@@ -411,7 +460,7 @@ section! {
     /// An SNS topic that uploads are announced to, and an SQS queue that workers listen at.
     Topic in "events.aws." {
         /// The ARN of the SNS topic that uploads are announced to; unset: this process announces nothing, as where the bucket does.
-        topic_arn: Option<String>, Kind::Arn, optional;
+        topic_arn: Option<String>, Kind::Topic, optional;
         /// The URL of the SQS queue that this process's worker listens at; unset: its worker only sweeps up what was left behind.
         queue_url: Option<String>, Kind::Endpoint, optional;
         /// The region of both, when it is not `aws.region`.

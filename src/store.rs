@@ -20,8 +20,8 @@ mod disk;
 mod s3;
 
 pub use disk::Disk;
-pub use s3::S3;
 use s3::trouble::Trouble;
+pub use s3::{CloudFront, S3};
 
 /// Tells the time. Stores are given it when they are made, so that tests can move it.
 pub type Clock = fn() -> DateTime<Utc>;

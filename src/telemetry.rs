@@ -21,9 +21,9 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Parts that speak to services outside, and say at `debug` and `trace` what they send and are sent: signatures, tokens, what people typed.
-/// However the filter is set, they are heard from `info` on.
-const CONFIDANTS: [&str; 3] = ["aws_", "h2", "hyper"];
+/// Parts that speak to services outside, and say at `debug` and `trace` what they send and are sent: signatures, tokens, what people typed,
+/// passwords in a function's events. However the filter is set, they are heard from `info` on.
+const CONFIDANTS: [&str; 4] = ["aws_", "h2", "hyper", "lambda_runtime"];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,19 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Events>>
         settings::Events::InProcess => return Ok(Arc::new(InProcess::new(WAITING))),
         settings::Events::Aws(set) => set,
     };
+    let events = Arc::new(open_aws(settings, set).await?);
+    // A queue that does not answer stops no server: uploads are kept, and swept up later.
+    let checked = Arc::clone(&events);
+    tokio::spawn(async move {
+        for wrong in checked.check().await {
+            tracing::warn!("{wrong}");
+        }
+    });
+    Ok(events)
+}
+
+/// Topic and queue, not asked anything yet.
+pub(super) async fn open_aws(settings: &Settings, set: &settings::Topic) -> anyhow::Result<Aws> {
     let config = aws::config(&settings.aws, set.region.as_deref(), set.endpoint.as_deref()).await?;
     let quick = aws::quick(&settings.aws);
     let topic = set.topic_arn.clone().map(|arn| {
@@ -47,13 +60,5 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Events>>
             visibility: Duration::from_secs(set.visibility_seconds),
         }
     });
-    let events = Arc::new(Aws::new(topic, queue, bucket(settings).map(str::to_owned)));
-    // A queue that does not answer stops no server: uploads are kept, and swept up later.
-    let checked = Arc::clone(&events);
-    tokio::spawn(async move {
-        for wrong in checked.check().await {
-            tracing::warn!("{wrong}");
-        }
-    });
-    Ok(events)
+    Ok(Aws::new(topic, queue, bucket(settings).map(str::to_owned)))
 }

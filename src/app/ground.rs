@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::time::sleep;
 
-use super::prove_catalog;
+use super::database::prove_catalog;
 use crate::{
     catalog::{self, Catalog},
     readiness::Readiness,

@@ -44,25 +44,33 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Option<Arc<dyn L
     Ok(match &settings.labeler {
         settings::Labeler::None => None,
         settings::Labeler::Builtin(percent) => {
-            let thresholds = Thresholds {
-                class: percent.exact_percent,
-                group: percent.general_percent,
-                object: percent.object_percent,
-                ..Thresholds::default()
-            };
-            let builtin = Builtin::new(thresholds, looked_at_at_once());
+            let builtin = builtin(percent);
             builtin.check()?;
             Some(Arc::new(builtin))
         }
-        settings::Labeler::Rekognition(asked) => {
-            let config = aws::config(&settings.aws, asked.region.as_deref(), asked.endpoint.as_deref()).await?;
-            #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
-            let client = aws_sdk_rekognition::Client::new(&config);
-            let rekognition = Rekognition::new(client, asked.max_labels, asked.min_confidence);
-            Some(Arc::new(match &settings.store {
-                settings::Store::S3(s3) if asked.from_bucket => rekognition.reading_from(s3.bucket.clone()),
-                settings::Store::S3(_) | settings::Store::Disk => rekognition,
-            }))
-        }
+        settings::Labeler::Rekognition(asked) => Some(Arc::new(rekognition(settings, asked).await?)),
+    })
+}
+
+/// The models inside the program, not looked at yet.
+pub(super) fn builtin(percent: &settings::Builtin) -> Builtin {
+    let thresholds = Thresholds {
+        class: percent.exact_percent,
+        group: percent.general_percent,
+        object: percent.object_percent,
+        ..Thresholds::default()
+    };
+    Builtin::new(thresholds, looked_at_at_once())
+}
+
+/// Amazon Rekognition, not asked anything yet.
+pub(super) async fn rekognition(settings: &Settings, asked: &settings::Rekognition) -> anyhow::Result<Rekognition> {
+    let config = aws::config(&settings.aws, asked.region.as_deref(), asked.endpoint.as_deref()).await?;
+    #[expect(clippy::disallowed_methods, reason = "AWS clients are made here")]
+    let client = aws_sdk_rekognition::Client::new(&config);
+    let rekognition = Rekognition::new(client, asked.max_labels, asked.min_confidence);
+    Ok(match &settings.store {
+        settings::Store::S3(s3) if asked.from_bucket => rekognition.reading_from(s3.bucket.clone()),
+        settings::Store::S3(_) | settings::Store::Disk => rekognition,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use super::{now, open_catalog, threads};
+use super::{database::open_catalog, now, threads};
 use crate::{
     catalog::Catalog,
     identity::{
@@ -37,7 +37,7 @@ async fn local_accounts(settings: &Settings, local: &settings::Local, catalog: C
 }
 
 /// How mail is sent; `None` without a mail server.
-fn open_mail(settings: &Settings, local: &settings::Local) -> anyhow::Result<Option<Mail>> {
+pub(super) fn open_mail(settings: &Settings, local: &settings::Local) -> anyhow::Result<Option<Mail>> {
     let Some(host) = local.smtp_host.clone() else {
         return Ok(None);
     };

@@ -77,8 +77,8 @@ async fn grants_of(connection: &mut MySqlConnection, account: &str) -> anyhow::R
     rows.iter().map(|row| row.try_get(0).context("reading the web user's rights")).collect()
 }
 
-/// The grants beyond `USAGE` and the four on `database`.
-fn excess(grants: &[String], database: &str) -> Vec<String> {
+/// The grants beyond `USAGE` and the four on `database`, without passwords.
+pub(super) fn excess(grants: &[String], database: &str) -> Vec<String> {
     let four = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {}.* TO ", quoted_pattern(database));
     let plain = |grant: &&String| {
         (grant.starts_with("GRANT USAGE ON *.* TO ") || grant.starts_with(&four))

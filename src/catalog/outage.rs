@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::{Catalog, Connection};
+use super::{Catalog, Connection, Tls};
 
 /// How often a statement or a transaction is begun at most.
 const MAX_TRIES: u32 = 4;
@@ -47,12 +47,18 @@ pub fn is_refusal(error: &anyhow::Error) -> bool {
         None => error.downcast_ref::<sqlx::Error>(),
     };
     let says_no = |cause: &sqlx::Error| match Code::of(cause) {
-        Code::MySql(number) => matches!(number, 1044 | 1045 | 1049 | 1142 | 1143 | 1698),
+        Code::MySql(number) => matches!(number, 1044 | 1045 | 1049 | 1142 | 1143 | 1698 | 3159),
         // No right, read-only, damaged, cannot be opened, no database.
         Code::Sqlite(number) => matches!(number & 0xff, 3 | 8 | 11 | 14 | 26),
-        Code::Other => matches!(cause, sqlx::Error::Tls(_)),
+        Code::Other => matches!(cause, sqlx::Error::Tls(_)) || distrust(cause).is_some(),
     };
     error.is::<Misfit>() || cause.is_some_and(says_no)
+}
+
+/// What is wrong with the certificate that the server showed, in words of the library that encrypts, which has no other way to say so here.
+pub(super) fn distrust(cause: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Io(error) = cause else { return None };
+    error.to_string().strip_prefix("invalid peer certificate: ").map(str::to_owned)
 }
 
 /// The driver's error number, or 0.
@@ -146,8 +152,10 @@ async fn pause(steps: u32) {
 
 /// Whether `error` is that of a connection that is dead.
 fn is_broken(error: &anyhow::Error) -> bool {
-    let broken =
-        matches!(error.downcast_ref(), Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed));
+    let broken = match error.downcast_ref() {
+        Some(cause @ sqlx::Error::Io(_)) => distrust(cause).is_none(),
+        cause => matches!(cause, Some(sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed)),
+    };
     broken || Code::of_any(error).is_hanging_up()
 }
 
@@ -170,15 +178,25 @@ impl Catalog {
 
     fn judged(&self, cause: sqlx::Error) -> anyhow::Error {
         let place = &self.place;
-        let (user, database) = match &self.connection {
-            Connection::MySql { user, database, .. } => (user.as_str(), database.as_str()),
-            Connection::Sqlite { .. } => ("", ""),
+        let (user, database, tls) = match &self.connection {
+            Connection::MySql { user, database, tls, .. } => (user.as_str(), database.as_str(), *tls),
+            Connection::Sqlite { .. } => ("", "", Tls::Disabled),
         };
         let code = Code::of(&cause);
         let sentence = match code {
             Code::MySql(1044) => {
                 format!("user `{user}` may not use database `{database}` at {place}: `photo-gallery migrate` grants it")
             }
+            Code::MySql(3159) => {
+                format!(
+                    "the database at {place} takes encrypted connections only: set `catalog.mysql.tls` to verify_identity, and \
+                     `.ssl_ca`"
+                )
+            }
+            Code::MySql(1045 | 1698) if tls == Tls::Disabled => format!(
+                "the database at {place} refuses user `{user}` with this password: check both, and whether it wants the connection encrypted \
+                 (`catalog.mysql.tls` is disabled)"
+            ),
             Code::MySql(1045 | 1698) => {
                 format!("the database at {place} refuses user `{user}` with this password: check both")
             }
@@ -201,16 +219,36 @@ impl Catalog {
             code if code.is_read_only() => format!("the database at {place} takes no writes now"),
             code if code.is_contention() => format!("the database at {place} is too busy"),
             _ => match &cause {
+                cause if distrust(cause).is_some() => untrusted(place, &distrust(cause).unwrap_or_default()),
                 sqlx::Error::PoolTimedOut => format!("no database answers at {place} in time"),
                 sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                     format!("the connection to the database at {place} broke")
                 }
+                sqlx::Error::Tls(reason) if reason.to_string().contains("not support TLS") => format!(
+                    "no encrypted connection to the database at {place} ({reason}), and `catalog.mysql.tls` wants one: switch TLS on there"
+                ),
                 sqlx::Error::Tls(reason) => format!("no encrypted connection to the database at {place}: {reason}"),
                 _ => return cause.into(),
             },
         };
         Outage::Down { sentence, cause }.into()
     }
+}
+
+/// What helps against a certificate that is not trusted.
+fn untrusted(place: &str, reason: &str) -> String {
+    let (wrong, help) = if reason.contains("not valid for name") {
+        ("is for another name", "set `catalog.mysql.host` to a name that it is for")
+    } else if reason.contains("UnknownIssuer") {
+        (
+            "was signed by no authority that is trusted",
+            "set `catalog.mysql.ssl_ca` to a PEM file with the one that signed it (RDS's: \
+             https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem)",
+        )
+    } else {
+        ("is refused", "give it another one, and `catalog.mysql.ssl_ca` the authority that signed it")
+    };
+    format!("the certificate of the database at {place} {wrong} ({reason}): {help}")
 }
 
 #[cfg(test)]

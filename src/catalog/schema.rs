@@ -14,7 +14,9 @@ use super::{
     outage::{Code, Misfit},
 };
 
-/// The steps in their order; a step that was released is never changed.
+/// The steps in their order; a step that was released is never changed. Steps only add, as the version before goes on working on what they
+/// leave, while instances are replaced and after a step back: tables, columns that may be left out, indexes that forbid nothing. Those of a
+/// later version are passed over, however much later it is: so a step that takes something away needs another way to be told apart first.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let steps = [
         ("photo", include_str!("../../migrations/0001_photo.sql")),
@@ -35,7 +37,9 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     };
-    Migrator::with_migrations((1..).zip(steps).map(step).collect())
+    let mut migrator = Migrator::with_migrations((1..).zip(steps).map(step).collect());
+    migrator.set_ignore_missing(true);
+    migrator
 });
 
 /// How long `migrate` waits for a connection, and for another `migrate` to end, in seconds.
@@ -53,7 +57,7 @@ pub enum SchemaState {
     Empty,
     /// This many migrations are still to be run.
     Older(usize),
-    /// A later version has run this many migrations that this one does not know.
+    /// A later version has run this many migrations that this one does not know, beside all that it knows: it works on these tables too.
     Newer(usize),
 }
 
@@ -85,19 +89,17 @@ impl Catalog {
         })?;
         let Some(applied) = applied.filter(|applied| !applied.is_empty()) else { return Ok(SchemaState::Empty) };
         let unknown = applied.iter().filter(|(version, _)| !MIGRATIONS.version_exists(*version)).count();
-        if unknown > 0 {
-            return Ok(SchemaState::Newer(unknown));
-        }
         let applied: HashMap<i64, bool> = applied.into_iter().collect();
         let pending = MIGRATIONS.iter().filter(|step| applied.get(&step.version) != Some(&true)).count();
-        Ok(if pending == 0 { SchemaState::Current } else { SchemaState::Older(pending) })
+        Ok(match (pending, unknown) {
+            (0, 0) => SchemaState::Current,
+            (0, unknown) => SchemaState::Newer(unknown),
+            (pending, _) => SchemaState::Older(pending),
+        })
     }
 
     /// Brings the database to this version's shape; on MySQL it makes the database itself when it is missing. Needs an account that may create
-    /// tables. Safe to repeat, to run in several places at once, and to repeat after it was killed half-way.
-    ///
-    /// # Errors
-    /// Also when a later version has migrated the database already.
+    /// tables. Safe to repeat, to run in several places at once, and to repeat after it was killed half-way. Leaves what a later version did.
     pub async fn migrate(&self) -> anyhow::Result<()> {
         let outcome = match self.connection.mysql_options() {
             None => self.migrate_sqlite().await,
@@ -198,10 +200,6 @@ async fn complete(connection: &mut MySqlConnection, step: &Migration) -> anyhow:
 /// What went wrong in words an operator can act on.
 fn in_words(error: MigrateError) -> anyhow::Error {
     match error {
-        MigrateError::VersionMissing(version) => Misfit(format!(
-            "a later version of photo-gallery has changed this database (migration {version}): run that version or a later one"
-        ))
-        .into(),
         MigrateError::VersionMismatch(version) => Misfit(format!(
             "migration {version} was run here in another form: this database belongs to another build of photo-gallery"
         ))

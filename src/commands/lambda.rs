@@ -1,5 +1,5 @@
-//! `lambda`: finishes photos under Lambda's runtime. Batches of SQS are answered message by message; notifications of SNS and S3 fail or
-//! succeed as a whole; a schedule sweeps.
+//! `lambda`: finishes photos under Lambda's runtime, or migrates, as the function's handler says. Batches of SQS are answered message by
+//! message; notifications of SNS and S3 fail or succeed as a whole; a schedule sweeps.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,16 +8,18 @@ use chrono::DateTime;
 use futures_util::{StreamExt as _, stream};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::migrate;
 use crate::{
-    app::App,
+    app::{self, App},
+    error::causes,
     events::{
         Message,
         message::{self, TRACE, received},
     },
-    settings::{self, Settings},
+    settings::{self, Handler, Settings},
     worker::{Verdict, Worker},
 };
 
@@ -30,18 +32,58 @@ const SIDE_BY_SIDE: usize = 10;
 
 /// Takes invocations until Lambda ends the process.
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
-    if !settings::under_lambda() {
-        bail!(
+    match settings::handler() {
+        None => bail!(
             "this is not Lambda: its variables (AWS_LAMBDA_RUNTIME_API, AWS_LAMBDA_FUNCTION_NAME and others) are not set; use `photo-gallery work`"
-        );
+        ),
+        Some(Handler::Work) => {
+            let app = App::open(settings).await?;
+            let function = Arc::new(Function { worker: app.worker(), app });
+            take(move |event| {
+                let function = Arc::clone(&function);
+                async move { function.invoked(event).await }
+            })
+            .await
+        }
+        Some(Handler::Migrate) => {
+            let settings = Arc::new(settings);
+            take(move |event| {
+                let settings = Arc::clone(&settings);
+                async move { migrated(&settings, event).await }
+            })
+            .await
+        }
     }
-    let app = App::open(settings).await?;
-    let function = Arc::new(Function { worker: app.worker(), app });
-    let handler = service_fn(move |event: LambdaEvent<Value>| {
-        let function = Arc::clone(&function);
-        async move { function.invoked(event).await.map_err(|cause| lambda_runtime::Error::from(format!("{cause:#}"))) }
+}
+
+/// Gives each invocation to `invoked`; an error is the function's error, and its sentence the message.
+async fn take<Answer>(invoked: impl Fn(LambdaEvent<Value>) -> Answer) -> anyhow::Result<()>
+where
+    Answer: Future<Output = anyhow::Result<Value>>,
+{
+    let handler = service_fn(move |event| {
+        let answer = invoked(event);
+        async move { answer.await.map_err(|cause| lambda_runtime::Error::from(causes(cause.as_ref()))) }
     });
     lambda_runtime::run(handler).await.map_err(|cause| anyhow!(cause)).context("taking invocations from Lambda")
+}
+
+/// How long an invocation still has.
+fn left(context: &lambda_runtime::Context) -> anyhow::Result<Duration> {
+    let deadline = i64::try_from(context.deadline).ok().and_then(DateTime::from_timestamp_millis);
+    let deadline = deadline.context("the invocation has no deadline")?;
+    Ok((deadline - app::now()).to_std().unwrap_or_default())
+}
+
+/// Migrates in an invocation's time.
+async fn migrated(settings: &Settings, event: LambdaEvent<Value>) -> anyhow::Result<Value> {
+    let (event, context) = event.into_parts();
+    let time = left(&context)?.saturating_sub(SPARE);
+    let message = timeout(time, migrate::invoked(settings, &event)).await.context(
+        "the function's time is over before the database is migrated; give it more and invoke it again: what is done stays done",
+    )??;
+    tracing::info!("{message}");
+    Ok(json!({"message": message}))
 }
 
 struct Function {
@@ -84,9 +126,7 @@ impl Time {
 impl Function {
     async fn invoked(&self, event: LambdaEvent<Value>) -> anyhow::Result<Value> {
         let (event, context) = event.into_parts();
-        let deadline = i64::try_from(context.deadline).ok().and_then(DateTime::from_timestamp_millis);
-        let deadline = deadline.context("the invocation has no deadline")?;
-        let time = Time::within((deadline - self.app.album().now()).to_std().unwrap_or_default());
+        let time = Time::within(left(&context)?);
         let records = event.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if !records.is_empty() && records.iter().all(|record| record["eventSource"] == "aws:sqs") {
             return self.batch(records, &time).await;

@@ -2,6 +2,15 @@
 
 use std::{error::Error, time::Duration};
 
+use self::{
+    setup::Redrive,
+    trouble::{Place, Trouble},
+};
+use super::{
+    Announcement, Depth, Events, Message,
+    message::{self, TRACE, received},
+    trace,
+};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -10,16 +19,12 @@ use aws_sdk_sqs::{
     error::ProvideErrorMetadata,
     types::{MessageSystemAttributeName, QueueAttributeName},
 };
-use serde_json::Value;
 
-use self::trouble::{Place, Trouble};
-use super::{
-    Announcement, Depth, Events, Message,
-    message::{self, TRACE, received},
-    trace,
-};
-
+mod policy;
+mod setup;
 mod trouble;
+
+pub use setup::Setup;
 
 /// The most messages that SQS hands out at once.
 const BATCH: i32 = 10;
@@ -27,8 +32,6 @@ const BATCH: i32 = 10;
 const LONGEST: u64 = 43_200;
 /// What a mail about an upload is headed.
 const SUBJECT: &str = "A photo was uploaded";
-/// The fewest tries a queue should give a message.
-const FEWEST_TRIES: u64 = 3;
 
 /// Where uploads are announced.
 pub struct Topic {
@@ -65,46 +68,9 @@ impl Aws {
     pub fn new(topic: Option<Topic>, queue: Option<Queue>, bucket: Option<String>) -> Self {
         Self { topic, queue, bucket }
     }
-
-    /// What is wrong with the queue, as sentences for the operator; nothing when all is well or there is none.
-    pub async fn check(&self) -> Vec<String> {
-        let Some(queue) = &self.queue else { return Vec::new() };
-        match queue.attributes(&queue.url).await {
-            Err(trouble) => vec![trouble.to_string()],
-            Ok(attributes) => match Redrive::of(&attributes) {
-                None => vec![format!(
-                    "the queue {} has no dead-letter queue: messages that nobody can read come back for days; give it one",
-                    queue.url
-                )],
-                Some(redrive) if redrive.tries < FEWEST_TRIES => vec![format!(
-                    "the queue {} gives a message up after {} tries: set maxReceiveCount to {FEWEST_TRIES} or more",
-                    queue.url, redrive.tries
-                )],
-                Some(_) => Vec::new(),
-            },
-        }
-    }
 }
 
 type Attributes = std::collections::HashMap<QueueAttributeName, String>;
-
-/// Where a queue puts what it gives up.
-struct Redrive {
-    account: String,
-    queue: String,
-    tries: u64,
-}
-
-impl Redrive {
-    fn of(attributes: &Attributes) -> Option<Self> {
-        let policy: Value = serde_json::from_str(attributes.get(&QueueAttributeName::RedrivePolicy)?).ok()?;
-        let arn: Vec<&str> = policy.get("deadLetterTargetArn")?.as_str()?.split(':').collect();
-        let &[_, _, _, _, account, queue] = arn.as_slice() else { return None };
-        let tries = policy.get("maxReceiveCount")?;
-        let tries = tries.as_u64().or_else(|| tries.as_str()?.parse().ok())?;
-        Some(Self { account: account.to_owned(), queue: queue.to_owned(), tries })
-    }
-}
 
 impl Queue {
     fn trouble<E>(&self, action: &str, error: aws_sdk_sqs::error::SdkError<E>) -> Trouble
@@ -123,6 +89,8 @@ impl Queue {
             Name::ApproximateNumberOfMessagesDelayed,
             Name::ApproximateNumberOfMessagesNotVisible,
             Name::RedrivePolicy,
+            Name::Policy,
+            Name::QueueArn,
         ]));
         let answer = asked.send().await.map_err(|e| self.trouble("sqs:GetQueueAttributes", e))?;
         Ok(answer.attributes.unwrap_or_default())

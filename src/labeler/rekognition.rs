@@ -15,6 +15,12 @@ use bytes::Bytes;
 use super::{Labeler, Unlabelled};
 use crate::photo::{Instance, Label, ObjectPath};
 
+/// What is wrong where it may not be asked.
+const DENIED: &str =
+    "the credentials in use are not allowed to call rekognition:DetectLabels; allow it in their IAM policy";
+/// What Rekognition refuses once it has found that it may be asked.
+const NO_PICTURE: &[u8] = b"this is no picture";
+
 /// Amazon Rekognition.
 pub struct Rekognition {
     client: Client,
@@ -39,6 +45,31 @@ impl Rekognition {
     #[must_use]
     pub fn reading_from(self, bucket: String) -> Self {
         Self { bucket: Some(bucket), ..self }
+    }
+
+    /// Whether labels may be asked for, found out at no cost: sends what is no picture. `false` when there are too many requests for an
+    /// answer. The error is a sentence for the operator.
+    pub async fn may_ask(&self) -> anyhow::Result<bool> {
+        let image = types::Image::builder().bytes(Blob::new(NO_PICTURE)).build();
+        let Err(error) = self.ask(image).await else { return Ok(true) };
+        match (error.as_service_error(), unlabelled(&error)) {
+            (_, Unlabelled::Never(_)) => Ok(true),
+            (
+                Some(
+                    DetectLabelsError::ThrottlingException(_)
+                    | DetectLabelsError::ProvisionedThroughputExceededException(_),
+                ),
+                _,
+            ) => Ok(false),
+            (Some(DetectLabelsError::AccessDeniedException(_)), _) => anyhow::bail!(DENIED),
+            (Some(refusal), _) => {
+                let code = refusal.code().unwrap_or("no code");
+                anyhow::bail!("Amazon Rekognition refuses rekognition:DetectLabels ({code})")
+            }
+            (None, _) => {
+                anyhow::bail!("Amazon Rekognition cannot be reached: check the network, the region and the endpoint")
+            }
+        }
     }
 
     async fn ask(&self, image: types::Image) -> Result<Vec<Label>, SdkError<DetectLabelsError>> {
@@ -132,10 +163,7 @@ fn unlabelled(error: &SdkError<DetectLabelsError>) -> Unlabelled {
             DetectLabelsError::InvalidImageFormatException(_) => return never("cannot read this picture"),
             DetectLabelsError::InvalidParameterException(_) => return never("does not accept this picture"),
             DetectLabelsError::AccessDeniedException(_) => {
-                let cause = anyhow::anyhow!(
-                    "the credentials in use are not allowed to call rekognition:DetectLabels; allow it in their IAM policy: {}",
-                    DisplayErrorContext(error)
-                );
+                let cause = anyhow::anyhow!("{DENIED}: {}", DisplayErrorContext(error));
                 return Unlabelled::NotNow { retry_after, cause };
             }
             _ => {}

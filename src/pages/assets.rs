@@ -1,4 +1,12 @@
 //! `/static/...`: style sheets, scripts and icons, carried in the binary under names that hold their hash.
+//!
+//! While one version takes the place of another, both are asked for the other's files: a page of the one finds its style and scripts at the
+//! other. Each answers for any hash with what it has under that name, and lets nobody keep that (a cache on the way may have a
+//! least time of its own: 1 s in CloudFront's own policies). So a page may have style and scripts of the
+//! version before or after its own, and some of each: what they share is only ever added to, and taken away a version after it was last
+//! used. These are class names, ids and `data-` attributes, the events `photos:*` by which scripts tell each other (none imports another),
+//! and the JSON of pages. A script passes over what it does not find, and a page does all it can do without any: a file that the other
+//! version does not have is missed by nobody for long.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -22,9 +30,9 @@ struct Asset {
     brotli: Option<Bytes>,
 }
 
-/// All static files by the name in their URL, made with the first that is asked for.
+/// All static files by their name without hash, made with the first that is asked for.
 static ASSETS: LazyLock<HashMap<String, Asset>> =
-    LazyLock::new(|| Files::iter().filter_map(|name| Some((hashed(&name)?, asset_of(&name)?))).collect());
+    LazyLock::new(|| Files::iter().filter_map(|name| Some((name.to_string(), asset_of(&name)?))).collect());
 
 fn hash(file: &rust_embed::EmbeddedFile) -> String {
     hex::encode(&file.metadata.sha256_hash()[..8])
@@ -65,15 +73,25 @@ pub fn asset(name: &str) -> String {
     format!("/static/{}", hashed(name).unwrap_or_else(|| name.to_owned()))
 }
 
-/// Serves a static file for a year: another content has another name.
+/// `gallery.1a2b3c4d5e6f7a8b.css` as `gallery.css` and the hash; `None` where there is none.
+fn parted(name: &str) -> Option<(String, &str)> {
+    let (rest, extension) = name.rsplit_once('.')?;
+    let (stem, hash) = rest.rsplit_once('.')?;
+    let is_hash = hash.len() == 16 && hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then(|| (format!("{stem}.{extension}"), hash))
+}
+
+/// Serves a static file for a year, as another content has another name; and for this once where the name is that of another version's.
 pub async fn serve(request: HttpRequest) -> Result<HttpResponse, Error> {
-    let asset = ASSETS.get(parameter(&request, "name")).ok_or(Error::NotFound)?;
-    Ok(answer(&request, asset, "public, max-age=31536000, immutable"))
+    let (name, hash) = parted(parameter(&request, "name")).ok_or(Error::NotFound)?;
+    let asset = ASSETS.get(&name).ok_or(Error::NotFound)?;
+    let is_own = asset.etag.trim_matches('"') == hash;
+    Ok(answer(&request, asset, if is_own { "public, max-age=31536000, immutable" } else { "no-store" }))
 }
 
 /// Serves the icon under the address that browsers ask by themselves.
 pub async fn favicon(request: HttpRequest) -> Result<HttpResponse, Error> {
-    let asset = hashed("favicon.png").and_then(|name| ASSETS.get(&name)).ok_or(Error::NotFound)?;
+    let asset = ASSETS.get("favicon.png").ok_or(Error::NotFound)?;
     Ok(answer(&request, asset, "public, max-age=86400"))
 }
 

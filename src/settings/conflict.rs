@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{Catalog, Events, Identity, Labeler, Local, Refusal, Settings, SmtpTls, Store};
+use super::{Catalog, CloudFront, Events, Handler, Identity, Labeler, Local, Refusal, S3, Settings, SmtpTls, Store};
 
 /// Refuses settings that cannot hold together, or would open the gallery to those it is not meant for.
 pub(super) fn refuse(settings: &Settings) -> Result<(), Refusal> {
     let bind = settings.server.bind;
     events(settings)?;
     labeler(settings)?;
+    links(settings)?;
     match &settings.identity {
         Identity::None(without) if !bind.is_loopback() && !without.public => Err(Refusal::new(&format!(
             "identity is none and server.bind is {bind}: everybody who can reach the port could see, add and delete photos; set \
@@ -26,8 +27,8 @@ pub(super) fn refuse(settings: &Settings) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses to keep on this machine what must last, where `data` is a folder that is gone with the function.
-pub(super) fn refuse_what_is_lost(settings: &Settings) -> Result<(), Refusal> {
+/// Refuses to keep on this machine what must last, where `data` is a folder that is gone with the function. A migration touches no photo.
+pub(super) fn refuse_what_is_lost(settings: &Settings, handler: Handler) -> Result<(), Refusal> {
     let folder = settings.data.display();
     if matches!(settings.catalog, Catalog::Sqlite) {
         return Err(Refusal::new(&format!(
@@ -35,7 +36,7 @@ pub(super) fn refuse_what_is_lost(settings: &Settings) -> Result<(), Refusal> {
              settings of MySQL, or data to a folder that lasts"
         )));
     }
-    if matches!(settings.store, Store::Disk) {
+    if matches!(settings.store, Store::Disk) && handler == Handler::Work {
         return Err(Refusal::new(&format!(
             "store is disk, and under Lambda a folder in {folder} is empty at first and soon gone: set store.s3.bucket, or data to a folder \
              that lasts"
@@ -53,6 +54,18 @@ fn events(settings: &Settings) -> Result<(), Refusal> {
         )),
         Events::Aws(_) | Events::InProcess => Ok(()),
     }
+}
+
+/// What is wrong with where browsers are to get photos from.
+fn links(settings: &Settings) -> Result<(), Refusal> {
+    let Store::S3(S3 { cloudfront: Some(edge), .. }) = &settings.store else { return Ok(()) };
+    let CloudFront { domain, key_pair_id, private_key } = edge;
+    if domain.is_some() && key_pair_id.is_some() && private_key.is_some() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "a setting of store.s3.cloudfront is set and another is not: set domain, key_pair_id and private_key, or none of them",
+    ))
 }
 
 /// What is wrong with where the labeler is to read pictures.

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::{
     CHOICES, Origin, Refusal, Settings, conflict, course,
-    kind::{Kind, MASK},
+    kind::MASK,
     layer::{Given, Layer},
     section::{Presence, Setting},
 };
@@ -139,7 +139,7 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
                 Line { name: setting.name, value: Some(word), origin: origin.clone(), over, remark: detailed }
             }
             (None, Some((Given { value, origin, .. }, over))) => {
-                let secret = matches!(setting.kind, Kind::Secret);
+                let secret = setting.kind.is_secret();
                 let shown = if secret { MASK.into() } else { value.clone() };
                 insert(&mut tree, setting.name, value);
                 Line { name: setting.name, value: Some(shown), origin, over, remark: secret }
@@ -160,9 +160,6 @@ pub(super) fn settle(layers: Vec<Layer>, mut notices: Vec<String>) -> Result<Loa
     let settings: Settings =
         Value::Table(tree).try_into().map_err(|error: toml::de::Error| Refusal::new(error.message()))?;
     conflict::refuse(&settings)?;
-    if lines.iter().any(|line| line.name == "data" && matches!(line.origin, Origin::Implied(_))) {
-        conflict::refuse_what_is_lost(&settings)?;
-    }
     warn(&settings, &mut notices);
     Ok(Loaded { settings, notices, lines })
 }

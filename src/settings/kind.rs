@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use toml::Value;
 use url::Url;
 
@@ -39,8 +40,8 @@ pub(super) enum Kind {
     Bucket,
     /// An AWS region's name.
     Region,
-    /// The name of a thing at AWS.
-    Arn,
+    /// The ARN of an SNS topic.
+    Topic,
     /// A Cognito user pool's id.
     Pool,
     /// A host, or scheme, host and port, of a website.
@@ -49,6 +50,8 @@ pub(super) enum Kind {
     Filter,
     /// A text that is never shown.
     Secret,
+    /// A private key, which is never shown and may have several lines.
+    Key,
 }
 
 impl Kind {
@@ -88,7 +91,8 @@ impl Kind {
 
     fn read_string(self, text: String) -> Option<String> {
         let all = |allowed: fn(char) -> bool| text.chars().all(allowed);
-        let fits = !text.is_empty() && !text.chars().any(char::is_control);
+        let breaks = |c: char| matches!(c, '\n' | '\r') && matches!(self, Self::Key);
+        let fits = !text.is_empty() && !text.chars().any(|c| c.is_control() && !breaks(c));
         let fits = fits
             && match self {
                 Self::Word(words) => words.contains(&text.as_str()),
@@ -103,8 +107,10 @@ impl Kind {
                         && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
                 }
                 Self::Region => text.len() <= 40 && all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
-                Self::Arn => {
-                    text.starts_with("arn:") && text.matches(':').count() >= 5 && all(|c| c.is_ascii_graphic())
+                Self::Topic => {
+                    let parts: Vec<&str> = text.split(':').collect();
+                    let sns = matches!(parts.as_slice(), ["arn", _, "sns", _, _, _]) && !parts.contains(&"");
+                    sns && all(|c| c.is_ascii_graphic())
                 }
                 Self::Pool => text.split_once('_').is_some_and(|(region, pool)| {
                     let named = |part: &str, hyphen| {
@@ -117,6 +123,7 @@ impl Kind {
                     return Self::Origin.read_url(&url);
                 }
                 Self::Filter => tracing_subscriber::EnvFilter::try_new(&text).is_ok(),
+                Self::Key => return read_key(&text),
                 Self::Secret => text != MASK,
                 Self::Name | Self::Path => true,
                 Self::Whole(..) | Self::Percent | Self::Flag | Self::Networks => false,
@@ -155,7 +162,7 @@ impl Kind {
             Self::Endpoint => "an http:// or https:// URL without user, query and fragment".to_owned(),
             Self::Bucket => "the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens".to_owned(),
             Self::Region => "the name of an AWS region, like us-west-2".to_owned(),
-            Self::Arn => "an Amazon resource name, like arn:aws:sns:us-west-2:123456789012:uploads-topic".to_owned(),
+            Self::Topic => "the ARN of an SNS topic, like arn:aws:sns:us-west-2:123456789012:uploads-topic".to_owned(),
             Self::Pool => "the id of a user pool, like us-west-2_AbCdEfGhI".to_owned(),
             Self::Domain => {
                 "a host name, like photos.auth.us-west-2.amazoncognito.com, or http:// or https:// with a host and perhaps a port"
@@ -165,11 +172,33 @@ impl Kind {
                 "a level (error, warn, info, debug, trace), or levels by module: info,photo_gallery=debug".to_owned()
             }
             Self::Secret => format!("a text on one line that is not the mask {MASK}"),
+            Self::Key => {
+                "a private key as PKCS #8 in PEM (-----BEGIN PRIVATE KEY-----; `openssl pkcs8 -topk8 -nocrypt` makes one of other PEM), or the \
+                 Base64 between its marks"
+                    .to_owned()
+            }
         }
     }
 
     /// Whether a refused value may hold something that no log should show.
     pub(super) fn is_delicate(self) -> bool {
-        matches!(self, Self::Secret | Self::Origin | Self::Endpoint | Self::Domain)
+        self.is_secret() || matches!(self, Self::Origin | Self::Endpoint | Self::Domain)
     }
+
+    /// Whether the value is never shown.
+    pub(super) fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Key)
+    }
+}
+
+/// The Base64 of a private key in PEM, also with its line breaks as blanks or `\n`, or of one that is without its marks already.
+fn read_key(text: &str) -> Option<String> {
+    let text = text.replace("\\n", "\n");
+    let inside = match text.split_once("-----BEGIN PRIVATE KEY-----") {
+        Some((_, rest)) => rest.split_once("-----END PRIVATE KEY-----")?.0,
+        None => &text,
+    };
+    let base64: String = inside.split_whitespace().collect();
+    let der = BASE64_STANDARD.decode(&base64).ok()?;
+    (!der.is_empty()).then_some(base64)
 }

@@ -34,7 +34,8 @@ fn known(name: &str) -> Option<&'static Setting> {
 fn refused(setting: &Setting, shown: &str, origin: &Origin) -> Refusal {
     let Setting { name, kind, .. } = setting;
     let allowed = kind.allowed();
-    if kind.is_delicate() {
+    // Before an @ a password may stand, whatever the value was meant for.
+    if kind.is_delicate() || shown.contains('@') {
         return Refusal::new(&format!("{name} ({origin}) has a value that is refused: allowed is {allowed}"));
     }
     let shown: String =

@@ -1,4 +1,5 @@
-//! Photos in an S3 bucket. Links are presigned (SigV4) at a rounded time and remembered, because signing costs more than a page.
+//! Photos in an S3 bucket. Links are presigned (SigV4) at a rounded time and remembered, because signing costs more than a page. They lead
+//! to the bucket, or through a CloudFront distribution in front of it.
 //!
 //! The client is made elsewhere and needs: a region; timeouts for connect, attempt and operation; a few tries; and, when it is
 //! pointed at another server than AWS, `force_path_style(true)`, because such servers are rarely reached by bucket host names.
@@ -28,9 +29,12 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trouble::Trouble;
 
+pub use self::cloudfront::CloudFront;
+
 use super::{Clock, Content, Disposition, Listed, Object, Store, bounded, round_trip, window_start};
 use crate::photo::{MediaType, ObjectPath};
 
+mod cloudfront;
 pub(super) mod trouble;
 
 /// Keys never change their content, so browsers may keep what they have.
@@ -71,6 +75,7 @@ pub struct S3 {
     expiry: TimeDelta,
     clock: Clock,
     signer: tokio::sync::Mutex<Option<Signer>>,
+    edge: Option<CloudFront>,
     links: Mutex<Links>,
 }
 
@@ -96,10 +101,10 @@ impl Signer {
     }
 }
 
-/// The links of one window, signed with one set of credentials.
+/// The links of one window, signed with one key.
 struct Links {
     start: DateTime<Utc>,
-    access_key: String,
+    key: String,
     urls: LruCache<(ObjectPath, MediaType, Disposition), String>,
 }
 
@@ -124,12 +129,15 @@ impl S3 {
             expiry: bounded(expiry),
             clock,
             signer: tokio::sync::Mutex::new(None),
-            links: Mutex::new(Links {
-                start: DateTime::UNIX_EPOCH,
-                access_key: String::new(),
-                urls: LruCache::new(LINKS),
-            }),
+            edge: None,
+            links: Mutex::new(Links { start: DateTime::UNIX_EPOCH, key: String::new(), urls: LruCache::new(LINKS) }),
         }
+    }
+
+    /// The same bucket, with links that lead through `edge`. They work for as long as other links do, and no credentials end them earlier.
+    #[must_use]
+    pub fn behind(self, edge: CloudFront) -> Self {
+        Self { edge: Some(edge), ..self }
     }
 
     /// The right to one request, until it is dropped.
@@ -164,6 +172,14 @@ impl S3 {
         pages.try_flatten()
     }
 
+    /// Proves that objects may be listed wherever the gallery's lie: asks for the first of each prefix.
+    pub async fn lists(&self) -> anyhow::Result<()> {
+        for prefix in PREFIXES {
+            self.list_under(prefix).boxed().try_next().await?;
+        }
+        Ok(())
+    }
+
     async fn signer(&self, now: DateTime<Utc>) -> anyhow::Result<Signer> {
         let mut signer = self.signer.lock().await;
         if let Some(signer) = signer.as_ref().filter(|s| s.is_fresh(now)) {
@@ -182,13 +198,13 @@ impl S3 {
         }
     }
 
-    /// Remembered links of this window and these credentials; others are forgotten.
-    fn remembered<T>(&self, start: DateTime<Utc>, signer: &Signer, with: impl FnOnce(&mut Links) -> T) -> T {
+    /// Remembered links of this window and this key; others are forgotten.
+    fn remembered<T>(&self, start: DateTime<Utc>, key: &str, with: impl FnOnce(&mut Links) -> T) -> T {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if links.start != start || links.access_key != signer.credentials.access_key_id() {
+        if links.start != start || links.key != key {
             links.urls.clear();
             links.start = start;
-            signer.credentials.access_key_id().clone_into(&mut links.access_key);
+            key.clone_into(&mut links.key);
         }
         with(&mut links)
     }
@@ -318,9 +334,18 @@ impl Store for S3 {
     ) -> anyhow::Result<String> {
         let now = (self.clock)();
         let start = window_start(now, self.expiry);
-        let signer = self.signer(now).await?;
         let link = (path.clone(), media_type, disposition.clone());
-        if let Some(url) = self.remembered(start, &signer, |links| links.urls.get(&link).cloned()) {
+        if let Some(edge) = &self.edge {
+            if let Some(url) = self.remembered(start, edge.key_pair_id(), |links| links.urls.get(&link).cloned()) {
+                return Ok(url);
+            }
+            let url = edge.link(path, media_type, disposition, start + self.expiry)?;
+            self.remembered(start, edge.key_pair_id(), |links| links.urls.put(link, url.clone()));
+            return Ok(url);
+        }
+        let signer = self.signer(now).await?;
+        let key = signer.credentials.access_key_id();
+        if let Some(url) = self.remembered(start, key, |links| links.urls.get(&link).cloned()) {
             return Ok(url);
         }
         let life = signer.expires().map_or(self.expiry, |end| self.expiry.min(end - start));
@@ -343,7 +368,7 @@ impl Store for S3 {
             .await
             .with_context(|| format!("signing a link to {path} in the bucket {}", self.bucket))?;
         let url = presigned.uri().to_owned();
-        self.remembered(start, &signer, |links| links.urls.put(link, url.clone()));
+        self.remembered(start, key, |links| links.urls.put(link, url.clone()));
         Ok(url)
     }
 }

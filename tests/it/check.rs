@@ -424,15 +424,15 @@ async fn a_check_makes_no_gallery_where_there_is_none() {
 async fn tables_of_another_version_are_a_finding_and_stay_as_they_are() {
     let gallery = Gallery::on_disk();
     gallery.with_photos(1).await;
-    let last = "(SELECT MAX(version) FROM _sqlx_migrations)";
+    let last = "(SELECT MAX(version) FROM _sqlx_migrations WHERE version < 9000)";
     for (change, says) in [
-        (format!("DELETE FROM _sqlx_migrations WHERE version = {last}"), "of an older version, 1 migration behind."),
         (
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
              VALUES (9001, 'later', TRUE, x'00', 0), (9002, 'later', TRUE, x'00', 0)"
                 .to_owned(),
             "of a newer version, 2 migrations ahead.",
         ),
+        (format!("DELETE FROM _sqlx_migrations WHERE version = {last}"), "of an older version, 1 migration behind."),
     ] {
         gallery.sql(&[&change]).await;
         for arguments in [&[][..], &["--deep", "--repair"]] {

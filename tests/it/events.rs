@@ -11,7 +11,7 @@ use photo_gallery::{
 use tokio::time::timeout;
 
 mod gallery;
-mod lambda;
+pub(crate) mod lambda;
 mod message;
 mod programs;
 pub(crate) mod queue;

@@ -26,7 +26,7 @@
 //! | 256 kbit/s, dropped connections (R41) | `faults/with_servers/bucket.rs` | slower, nothing twice |
 
 mod client;
-mod clock;
+pub(crate) mod clock;
 mod disk;
 pub(crate) mod gallery;
 mod labels;

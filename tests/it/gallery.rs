@@ -176,3 +176,45 @@ async fn pages_are_compressed_and_static_files_stay_for_a_year() {
     let again = site.ask(reqwest::Method::GET, &css).header(header::IF_NONE_MATCH, etag).send().await.unwrap();
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
 }
+
+#[tokio::test]
+async fn a_static_file_of_another_version_is_answered_with_this_ones_and_kept_by_nobody() {
+    let site = Site::new().await;
+    for name in ["gallery.css", "changes.js", "favicon.svg"] {
+        let own = photo_gallery::pages::assets::asset(name);
+        let hash = own.rsplit('.').nth(1).unwrap();
+        let other = own.replace(hash, "0123456789abcdef");
+        let [mine, others] = [&own, &other].map(|path| site.ask(reqwest::Method::GET, path).send());
+        let (mine, others) = (mine.await.unwrap(), others.await.unwrap());
+        assert_eq!((mine.status(), others.status()), (StatusCode::OK, StatusCode::OK), "{other}");
+        assert_eq!(others.headers()[header::CACHE_CONTROL], "no-store", "{other}");
+        for same in [header::CONTENT_TYPE, header::ETAG, header::X_CONTENT_TYPE_OPTIONS] {
+            assert_eq!(mine.headers()[&same], others.headers()[&same], "{other}");
+        }
+        let etag = mine.headers()[header::ETAG].clone();
+        assert_eq!(mine.bytes().await.unwrap(), others.bytes().await.unwrap());
+        let again = site.ask(reqwest::Method::GET, &other).header(header::IF_NONE_MATCH, etag).send().await.unwrap();
+        assert_eq!(
+            (again.status(), &again.headers()[header::CACHE_CONTROL]),
+            (StatusCode::NOT_MODIFIED, &"no-store".parse().unwrap())
+        );
+        let (stem, extension) = name.rsplit_once('.').unwrap();
+        for unknown in [
+            "",
+            ".0123456789abcde",
+            ".0123456789abcdef0",
+            ".0123456789ABCDEF",
+            ".0123456789abcdeg",
+            ".0123456789abcdef.0",
+        ] {
+            let unknown = format!("/static/{stem}{unknown}.{extension}");
+            let answer = site.ask(reqwest::Method::GET, &unknown).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{unknown}");
+            assert!(!answer.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("max-age"), "{unknown}");
+        }
+    }
+    for unknown in ["/static/nothing.0123456789abcdef.css", "/static/account.0123456789abcdef.js"] {
+        let answer = site.ask(reqwest::Method::GET, unknown).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{unknown}");
+    }
+}

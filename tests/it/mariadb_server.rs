@@ -16,6 +16,8 @@ pub(crate) struct Server {
     folder: tempfile::TempDir,
     pub(crate) port: u16,
     process: Child,
+    /// How it is started beside what all are.
+    options: Vec<String>,
 }
 
 impl Server {
@@ -27,13 +29,14 @@ impl Server {
             .expect(name)
     }
 
-    fn spawn(folder: &Path, port: u16) -> Child {
+    fn spawn(folder: &Path, port: u16, options: &[String]) -> Child {
         let option = |name: &str, value: &str| format!("--{name}={value}");
         let inside = |name: &str| folder.join(name).display().to_string();
         Command::new(Self::program("mariadbd"))
             .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-log-bin"])
             .args([option("datadir", &inside("data")), option("port", &port.to_string())])
             .args([option("socket", &inside("s")), option("pid-file", &inside("pid")), option("tmpdir", &inside(""))])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -42,7 +45,10 @@ impl Server {
 
     /// A fresh server that is starting.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::within(tempfile::tempdir().expect("a folder"), Vec::new())
+    }
+
+    fn within(folder: tempfile::TempDir, options: Vec<String>) -> Self {
         let made = Command::new(Self::program("mariadb-install-db"))
             .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
             .arg(format!("--datadir={}", folder.path().join("data").display()))
@@ -51,8 +57,8 @@ impl Server {
             .expect("mariadb-install-db runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = crate::process::free_port();
-        let process = Self::spawn(folder.path(), port);
-        Self { folder, port, process }
+        let process = Self::spawn(folder.path(), port, &options);
+        Self { folder, port, process, options }
     }
 
     /// A fresh server that answers, without the nameless accounts that would sign in on this machine in place of any `name@%`.
@@ -61,6 +67,39 @@ impl Server {
         server.answers().await;
         server.run("DELETE FROM mysql.global_priv WHERE User = ''; FLUSH PRIVILEGES").await;
         server
+    }
+
+    /// Like [`started`](Self::started), encrypting with a certificate for `localhost` that `authority.pem` has
+    /// signed; `other.pem` has signed none.
+    pub(crate) async fn encrypted() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inside = |name: &str| folder.path().join(name).display().to_string();
+        let certify = |name: &str, more: &[&str]| {
+            let made = Command::new("openssl")
+                .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '))
+                .args(["-subj", &format!("/CN={name}")])
+                .args(["-keyout", &inside(&format!("{name}.key")), "-out", &inside(&format!("{name}.pem"))])
+                .args(more)
+                .output()
+                .expect("openssl runs");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        };
+        certify("authority", &[]);
+        certify("other", &[]);
+        let (authority, key) = (inside("authority.pem"), inside("authority.key"));
+        let names = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"];
+        certify("server", &[&["-CA", &authority, "-CAkey", &key], &names[..]].concat());
+        let options =
+            vec![format!("--ssl-cert={}", inside("server.pem")), format!("--ssl-key={}", inside("server.key"))];
+        let server = Self::within(folder, options);
+        server.answers().await;
+        server.run("DELETE FROM mysql.global_priv WHERE User = ''; FLUSH PRIVILEGES").await;
+        server
+    }
+
+    /// The file of one of the authorities of [`encrypted`](Self::encrypted).
+    pub(crate) fn certificate(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     /// Where it listens.
@@ -126,7 +165,7 @@ impl Server {
 
     /// Starts it again, with all it had, after [`stop`](Self::stop) or [`kill`](Self::kill).
     pub(crate) fn start(&mut self) {
-        self.process = Self::spawn(self.folder.path(), self.port);
+        self.process = Self::spawn(self.folder.path(), self.port, &self.options);
     }
 }
 

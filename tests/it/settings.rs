@@ -158,7 +158,8 @@ fn back_ends_have_defaults_of_their_own() {
         .set("GALLERY__CATALOG__MYSQL__HOST", "db")
         .set("GALLERY__LABELER", "rekognition")
         .settings();
-    let S3 { bucket, region, endpoint, path_style, at_once } = s3(&settings);
+    let S3 { bucket, region, endpoint, path_style, at_once, cloudfront } = s3(&settings);
+    assert!(cloudfront.is_none());
     assert_eq!((bucket.as_str(), region, endpoint, path_style), ("my-photos", &None, &None, &None));
     assert_eq!(*at_once, 64);
     let MySql { host, port, user, password, database, tls, ssl_ca, connections, acquire_timeout_seconds } =

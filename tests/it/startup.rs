@@ -67,28 +67,6 @@ fn a_catalog_file_that_is_none_is_named() {
     refuses(folder.path(), &[("GALLERY__SERVER__PORT", "0")], 1, &says);
 }
 
-#[test]
-fn a_catalog_of_a_later_version_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = run(folder.path(), &["migrate"], &[], "");
-    assert!(output.status.success(), "{output:?}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(later_version(&folder.path().join("data/catalog.db")));
-    let says = ["`data`", "a later version of photo-gallery"];
-    refuses(folder.path(), &[("GALLERY__SERVER__PORT", "0")], 1, &says);
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test looks behind the catalog's back")]
-async fn later_version(file: &Path) {
-    use sqlx::{ConnectOptions as _, Connection as _};
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut line = options.connect().await.unwrap();
-    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                 VALUES (99, 'later', TRUE, x'00', 0)";
-    sqlx::query(later).execute(&mut line).await.unwrap();
-    line.close().await.unwrap();
-}
-
 #[tokio::test]
 async fn who_serves_other_machines_before_there_is_an_account_is_warned() {
     for (bind, warned) in [("127.0.0.1", false), ("192.0.2.1", true)] {
@@ -148,14 +126,6 @@ mod with_servers {
         database.migrate("root", "");
         database.run("DELETE FROM _sqlx_migrations WHERE version = 5; DROP TABLE discarded_object").await;
         refuses_database(&database, &[], &["older version (1 steps behind)", "run `photo-gallery migrate`"]);
-        database.migrate("root", "");
-        database
-            .run(
-                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                 VALUES (99, 'later', TRUE, 'x', 0)",
-            )
-            .await;
-        refuses_database(&database, &[], &["newer version (1 steps ahead", "start that version or a newer one"]);
         database.gone().await;
     }
 

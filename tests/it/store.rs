@@ -14,8 +14,11 @@ use tokio::sync::OnceCell;
 
 use crate::aws;
 
+pub(crate) mod cloudfront;
 mod disk;
 mod s3;
+
+use cloudfront::Distribution;
 
 /// The usual life of a link.
 const HOUR: Duration = Duration::from_hours(1);
@@ -26,7 +29,13 @@ const BUCKET: &str = "conformance-photos";
 /// Where a store keeps its objects: several stores can be opened on one place, as several instances are.
 enum Place {
     Folder(TempDir),
-    Bucket { endpoint: String, name: String, key: Credentials },
+    Bucket {
+        endpoint: String,
+        name: String,
+        key: Credentials,
+    },
+    /// A bucket, and a distribution in front of it.
+    Edge(Box<Place>, Distribution),
 }
 
 /// What a browser gets for a link.
@@ -56,6 +65,14 @@ impl Place {
         Self::bucket_named(endpoint, BUCKET.to_owned(), key).await
     }
 
+    /// The bucket of all tests behind a distribution of this one's own.
+    async fn behind_cloudfront() -> Self {
+        let bucket = Self::bucket("TEST_SEAWEEDFS").await;
+        let Self::Bucket { endpoint, name, .. } = &bucket else { panic!("a bucket") };
+        let distribution = Distribution::start(endpoint, name).await;
+        Self::Edge(Box::new(bucket), distribution)
+    }
+
     async fn bucket_named(endpoint: String, name: String, key: Credentials) -> Self {
         let (root, _) = aws::s3(&endpoint, aws::key("test", "test")).await;
         if let Err(e) = root.create_bucket().bucket(&name).send().await {
@@ -71,11 +88,15 @@ impl Place {
     async fn store_at(&self, expiry: Duration, clock: Clock) -> Box<dyn Store> {
         match self {
             Self::Folder(root) => Box::new(disk::open(root.path(), expiry, clock)),
-            Self::Bucket { endpoint, name, key } => {
-                let (client, provider) = aws::s3(endpoint, key.clone()).await;
-                Box::new(S3::new(client, provider, name.clone(), 64, expiry, clock))
-            }
+            Self::Bucket { .. } => Box::new(self.s3_at(expiry, clock).await),
+            Self::Edge(bucket, edge) => Box::new(bucket.s3_at(expiry, clock).await.behind(edge.signer())),
         }
+    }
+
+    async fn s3_at(&self, expiry: Duration, clock: Clock) -> S3 {
+        let Self::Bucket { endpoint, name, key } = self else { panic!("no bucket") };
+        let (client, provider) = aws::s3(endpoint, key.clone()).await;
+        S3::new(client, provider, name.clone(), 64, expiry, clock)
     }
 
     /// What the link gives now; `None` when it is refused.
@@ -90,7 +111,7 @@ impl Place {
                     disposition: media.disposition.header(),
                 })
             }
-            Self::Bucket { .. } => {
+            Self::Bucket { .. } | Self::Edge(..) => {
                 let answer = reqwest::get(url).await.unwrap();
                 if answer.status() == 403 {
                     return None;
@@ -156,19 +177,26 @@ mod keeps {
     use super::*;
 
     pub(super) async fn start_up_proves_it_and_leaves_nothing(place: Place) {
-        match place {
+        let (bucket, distribution) = match place {
             Place::Folder(root) => {
                 disk::open(root.path(), HOUR, Utc::now).check().await.unwrap();
                 assert_eq!(disk::files(root.path()), Vec::<String>::new());
+                return;
             }
-            Place::Bucket { endpoint, key, .. } => {
-                let (client, _) = aws::s3(&endpoint, aws::key("test", "test")).await;
-                let empty = format!("empty-{}", Utc::now().timestamp_micros());
-                Place::bucket_named(endpoint, empty.clone(), key).await.store().await.check().await.unwrap();
-                let left = client.list_objects_v2().bucket(empty).send().await.unwrap();
-                assert_eq!(left.contents().len(), 0);
-            }
-        }
+            Place::Edge(bucket, distribution) => (*bucket, Some(distribution)),
+            bucket @ Place::Bucket { .. } => (bucket, None),
+        };
+        let Place::Bucket { endpoint, key, .. } = bucket else { panic!("a bucket") };
+        let (client, _) = aws::s3(&endpoint, aws::key("test", "test")).await;
+        let empty = format!("empty-{}", Utc::now().timestamp_micros());
+        let bucket = Place::bucket_named(endpoint, empty.clone(), key).await;
+        let place = match distribution {
+            Some(distribution) => Place::Edge(Box::new(bucket), distribution),
+            None => bucket,
+        };
+        place.store().await.check().await.unwrap();
+        let left = client.list_objects_v2().bucket(empty).send().await.unwrap();
+        assert_eq!(left.contents().len(), 0);
     }
 
     pub(super) async fn bytes_come_back_as_they_went(place: Place) {
@@ -443,6 +471,10 @@ mod folder {
 mod with_servers {
     mod seaweedfs {
         crate::store::conformance!(crate::store::Place::bucket("TEST_SEAWEEDFS").await);
+    }
+
+    mod cloudfront {
+        crate::store::conformance!(crate::store::Place::behind_cloudfront().await);
     }
 
     mod ministack {

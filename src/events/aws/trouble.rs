@@ -87,7 +87,7 @@ impl Trouble {
             ("ReceiptHandleIsInvalid" | "MessageNotInflight", _) => {
                 (Kind::Receipt, format!("{action} is refused by {place}: the message is no longer in hand"))
             }
-            ("InvalidParameterValue", _) if action == "sqs:ChangeMessageVisibility" => {
+            ("InvalidParameterValue", _) if matches!(action, "sqs:ChangeMessageVisibility" | "sqs:DeleteMessage") => {
                 (Kind::Receipt, format!("{action} is refused by {place}: the message is no longer in hand"))
             }
             ("SignatureDoesNotMatch", _) => (
@@ -115,7 +115,10 @@ impl Trouble {
                 };
                 (Kind::Other, sentence)
             }
-            _ => (Kind::Other, format!("{action} failed at {place}")),
+            (code, _) => {
+                let code = if code.is_empty() { String::new() } else { format!(" ({code})") };
+                (Kind::Other, format!("{action} failed at {place}{code}"))
+            }
         };
         Self { sentence, kind, source: error.into() }
     }

@@ -6,10 +6,13 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::{Cognito, entering::unproven, web::Answered};
 use crate::identity::{self, Answer, Denied, Departure, Hosted, Refusal, SignedIn};
+
+/// What pages do that refuse codes to the app client.
+const NO_CODE_GRANT: &str = "do not let the app client sign people in by code: allow it the authorization code grant";
 
 /// Where the pool's own pages are, and where they lead back to.
 #[derive(Clone, Debug)]
@@ -107,6 +110,59 @@ impl Hosted for Cognito {
     }
 }
 
+impl Cognito {
+    /// Whether the pool's own pages would sign somebody in and lead back here; `Ok` also where there are none.
+    pub async fn check_pages(&self) -> anyhow::Result<()> {
+        let Some(pages) = &self.pages else { return Ok(()) };
+        let (url, _) = self.depart()?;
+        let answer = self.web.get(&url).await.map_err(|error| {
+            anyhow::anyhow!(
+                "the pool's own pages do not answer at {}: check `identity.cognito.domain` ({error:#})",
+                pages.domain
+            )
+        })?;
+        let Some(error) = refusal(&answer) else {
+            anyhow::ensure!(
+                answer.status < 400,
+                "the pool's own pages at {} answer with status {}: check `identity.cognito.domain`",
+                pages.domain,
+                answer.status
+            );
+            return Ok(());
+        };
+        let callback = pages.callback();
+        Err(match error.as_str() {
+            "redirect_mismatch" => {
+                anyhow::anyhow!(
+                    "the app client does not list {callback} among its callback URLs: add it, or correct `server.base_url`"
+                )
+            }
+            "unauthorized_client" => anyhow::anyhow!("the pool's own pages {NO_CODE_GRANT}"),
+            "invalid_scope" => anyhow::anyhow!(
+                "the app client does not allow the scopes that are asked for: allow them, or correct `identity.cognito.scopes`"
+            ),
+            "invalid_client" => {
+                anyhow::anyhow!("the pool's own pages do not know the app client: correct `identity.cognito.client_id`")
+            }
+            other => anyhow::anyhow!(
+                "the pool's own pages refuse to sign people in ({other}): check the app client, and that {callback} is among its callback URLs"
+            ),
+        })
+    }
+}
+
+/// The name of the error that an answer of the pool's pages is, or leads to.
+fn refusal(answer: &Answered) -> Option<String> {
+    let of_body = serde_json::from_slice(&answer.body).ok().map(|Refused { error }| error);
+    let query = answer.location.as_deref().and_then(|location| Some(location.split_once('?')?.1));
+    let of_location = || {
+        let mut pairs = form_urlencoded::parse(query?.as_bytes());
+        pairs.find(|(name, _)| name == "error").map(|(_, error)| error.into_owned())
+    };
+    let error = of_body.or_else(of_location)?;
+    Some(crate::photo::plain_line(&error).chars().take(100).collect())
+}
+
 fn tokens(answer: &Answered) -> Answer<Tokens> {
     if answer.status == 200 {
         // The cause is left out: it could quote a token.
@@ -117,9 +173,7 @@ fn tokens(answer: &Answered) -> Answer<Tokens> {
     let why = match (answer.status, refused.error.as_str()) {
         (400, "invalid_grant") => return Err(Refusal::Expired.into()),
         (_, "invalid_client") => "do not take the app client's secret: correct `identity.cognito.client_secret`",
-        (_, "unauthorized_client") => {
-            "do not let the app client sign people in by code: allow it the authorization code grant"
-        }
+        (_, "unauthorized_client") => NO_CODE_GRANT,
         _ => "gave no tokens",
     };
     Err(Denied::Down(anyhow::anyhow!("the user pool's pages {why} (status {})", answer.status)))

@@ -202,20 +202,34 @@ impl Trouble {
     }
 }
 
+/// Whether the pool refuses one who does not exist, and so has found nothing wrong with the gallery.
+fn says_of_nobody(refused: &Trouble) -> bool {
+    matches!(refused.code(), "NotAuthorized" | "UserLambdaValidation")
+}
+
 impl Cognito {
     /// What is wrong with the pool's setup, as far as the gallery can see: a sentence each. Asks the pool for its keys, and signs in somebody
     /// who does not exist.
     pub async fn check(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if let Err(error) = self.tokens.keys.fetch().await {
-            wrong.push(format!(
+        let (keys, flow) = (self.check_keys().await, self.check_flow().await);
+        keys.err().into_iter().chain(flow.err()).map(|wrong| format!("{wrong:#}")).collect()
+    }
+
+    /// Whether the pool gives out the keys by which its tokens are known.
+    pub async fn check_keys(&self) -> anyhow::Result<()> {
+        self.tokens.keys.fetch().await.map_err(|error| {
+            anyhow::anyhow!(
                 "the user pool's keys cannot be fetched from {} ({error:#}); nobody can sign in until they can: check \
                  `identity.cognito.pool_id`, the network and the endpoint",
                 self.tokens.keys.url()
-            ));
-        }
+            )
+        })
+    }
+
+    /// Whether the app client lets people sign in here, as far as somebody who does not exist can tell.
+    pub async fn check_flow(&self) -> anyhow::Result<()> {
         let nobody = "nobody@photo-gallery.invalid";
-        let flow = match self.prove(nobody, &"Nobody-0-has-this-password".into()).await {
+        let wrong = match self.prove(nobody, &"Nobody-0-has-this-password".into()).await {
             Ok(_) => None,
             Err(trouble) if trouble.code() == "UserNotFound" => Some(
                 "the app client tells strangers who has an account: set its PreventUserExistenceErrors to ENABLED"
@@ -224,9 +238,9 @@ impl Cognito {
             Err(trouble @ Trouble::Down(_)) => Some(format!("{:#}", trouble.down())),
             // On the pool's own pages people need no such flow.
             Err(trouble) if self.pages.is_some() && trouble.says("not enabled for") => None,
-            Err(trouble) => trouble.setup().map(str::to_owned),
+            Err(trouble) if trouble.setup().is_none() && says_of_nobody(&trouble) => None,
+            Err(trouble) => Some(format!("{:#}", trouble.down())),
         };
-        wrong.extend(flow);
-        wrong
+        wrong.map_or(Ok(()), |wrong| Err(anyhow::anyhow!(wrong)))
     }
 }

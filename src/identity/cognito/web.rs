@@ -22,9 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(super) struct Web(pub(super) SharedHttpConnector);
 
-/// An answer: its status and its body.
+/// An answer: its status, where it leads when it leads elsewhere, and its body.
 pub(super) struct Answered {
     pub(super) status: u16,
+    pub(super) location: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
@@ -60,12 +61,13 @@ impl Web {
         let asking = async {
             let answer = self.0.call(request).await.map_err(anyhow::Error::new)?;
             let status = answer.status().as_u16();
+            let location = answer.headers().get("location").map(str::to_owned);
             let (mut body, mut stream) = (Vec::new(), ByteStream::new(answer.into_body()));
             while let Some(bytes) = stream.try_next().await? {
                 ensure!(body.len() + bytes.len() <= MAX_BYTES, "the answer has more than {MAX_BYTES} bytes");
                 body.extend_from_slice(&bytes);
             }
-            Ok(Answered { status, body })
+            Ok(Answered { status, location, body })
         };
         tokio::time::timeout(PATIENCE, asking).await.context("no answer in time")?
     }

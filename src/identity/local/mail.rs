@@ -95,6 +95,13 @@ impl Mail {
         Ok(Self { transport: builder.build(), from, base_url: server.base_url.clone() })
     }
 
+    /// Whether the mail server lets us in: connects, encrypts, and signs in where that is set. Sends nothing.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        let heard = self.transport.test_connection().await.map_err(|error| told(&error))?;
+        anyhow::ensure!(heard, "the mail server let us in, and then ended the connection");
+        Ok(())
+    }
+
     /// Sends a text. The error quotes neither the address nor the text: mail servers do, so of what they say only the number is kept.
     pub(super) async fn send(&self, to: &str, text: &Text) -> anyhow::Result<()> {
         let to: Address = to.parse().map_err(|_| anyhow!("no mail can be addressed to this account"))?;

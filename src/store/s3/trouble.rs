@@ -62,7 +62,10 @@ impl Trouble {
                     (format!("the bucket {bucket} {away}"), false)
                 }
             }
-            _ => (format!("{action} failed on {path} in the bucket {bucket}"), false),
+            _ => {
+                let code = error.code().map(|code| format!(" ({code})")).unwrap_or_default();
+                (format!("{action} failed on {path} in the bucket {bucket}{code}"), false)
+            }
         };
         Self { sentence, refusal, source: error.into() }
     }

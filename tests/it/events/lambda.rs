@@ -26,7 +26,7 @@ fn outside_lambda_it_says_what_to_use_instead() {
 }
 
 /// A runtime API that hands out one event and tells what came back: the path and the body.
-fn invoked(environment: &[(&str, &str)], event: &Value) -> (String, Value) {
+pub(crate) fn invoked(environment: &[(&str, &str)], event: &Value) -> (String, Value) {
     let folder = tempfile::tempdir().unwrap();
     invoked_for(Duration::from_mins(1), folder.path(), environment, event)
 }
@@ -176,7 +176,7 @@ async fn what_an_invocation_breaks_off_is_given_back_and_counts_as_no_crash() {
     assert_eq!(held, 0);
 }
 
-mod with_servers {
+pub(crate) mod with_servers {
     use std::{fmt::Write as _, path::Path, process::Command, time::Duration};
 
     use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -196,7 +196,7 @@ mod with_servers {
     const OWN_PASSWORD: &str = "it password";
 
     /// Asks Lambda.
-    async fn lambda(method: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn lambda(method: &str, path: &str, body: Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = signed(&server("TEST_MINISTACK"), "lambda", method, path, "application/json", body).await;
         let status = answer.status();
@@ -206,7 +206,7 @@ mod with_servers {
     }
 
     /// A ZIP whose `bootstrap`, which anybody may execute, is the program under test with these variables.
-    fn zip(folder: &Path, environment: &[(&str, &str)]) -> String {
+    pub(crate) fn zip(folder: &Path, environment: &[(&str, &str)]) -> String {
         // The token belongs to the key that MiniStack gives the function, not to those of the tests.
         let mut script = "#!/bin/sh\nunset AWS_SESSION_TOKEN\n".to_owned();
         for (name, value) in environment {

@@ -84,12 +84,18 @@ impl Queues {
         }
     }
 
-    /// The policy that the gallery gives out, for this topic and these queues.
+    /// The rights over this topic and these queues that a server has which finishes photos itself.
     pub(crate) fn policy(&self) -> Value {
-        let policy = include_str!("../../../deploy/web-policy.json");
-        let policy = policy.replace("DEAD_LETTERS", &format!("{}-dead", self.name));
-        let policy = policy.replace("UPLOADS_TOPIC", &self.name).replace("UPLOADS_QUEUE", &self.name);
-        serde_json::from_str(&policy).unwrap()
+        let arn = |queue: &str| format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}");
+        let taking =
+            ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes", "SendMessage"];
+        let taking = taking.map(|action| format!("sqs:{action}"));
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Sid": "Announce", "Effect": "Allow", "Action": "sns:Publish", "Resource": self.topic},
+            {"Sid": "Take", "Effect": "Allow", "Action": taking, "Resource": arn(&self.name)},
+            {"Sid": "CountDeadLetters", "Effect": "Allow", "Action": ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"],
+             "Resource": arn(&format!("{}-dead", self.name))},
+        ]})
     }
 
     /// The settings of a program that listens at the queue, and announces through the topic.

@@ -109,6 +109,7 @@ fn every_setting_of_the_table_can_be_set_by_its_variable() {
             "identity.cognito.pool_id" => "us-west-2_abc".to_owned(),
             "events.aws.topic_arn" => "arn:aws:sns:us-west-2:123456789012:uploads-topic".to_owned(),
             "store.s3.path_style" => "true".to_owned(),
+            "store.s3.cloudfront.private_key" => "c29tZXRoaW5n".to_owned(),
             "identity.local.smtp_port" => "587".to_owned(),
             "server.trusted_proxies" => "10.0.0.1".to_owned(),
             name if row.default.is_empty() => name.replace(['.', '_'], "-"),
@@ -117,6 +118,9 @@ fn every_setting_of_the_table_can_be_set_by_its_variable() {
         let mut place = Place::new().set(row.variable.clone(), value);
         for (part, variable, value) in [
             ("store.s3.", "PHOTOS_BUCKET", "something"),
+            ("store.s3.cloudfront.", "GALLERY__STORE__S3__CLOUDFRONT__DOMAIN", "photos.example.org"),
+            ("store.s3.cloudfront.", "GALLERY__STORE__S3__CLOUDFRONT__KEY_PAIR_ID", "something"),
+            ("store.s3.cloudfront.", "GALLERY__STORE__S3__CLOUDFRONT__PRIVATE_KEY", "c29tZXRoaW5n"),
             ("catalog.mysql.", "DATABASE_HOST", "something"),
             ("identity.cognito.", "COGNITO_POOL_ID", "us-west-2_abc"),
             ("identity.cognito.", "COGNITO_CLIENT_ID", "something"),

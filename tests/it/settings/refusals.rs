@@ -67,6 +67,9 @@ fn bad_values_of_variables_are_refused_with_what_is_allowed() {
         assert!(refusal.starts_with("identity.cognito.domain (course's COGNITO_DOMAIN) has a value"), "{refusal}");
         assert!(!refusal.contains("swordfish"), "{refusal}");
     }
+    let refusal = Place::new().set("DATABASE_HOST", "mysql://web_user:swordfish@db").refusal();
+    assert!(refusal.starts_with("catalog.mysql.host (course's DATABASE_HOST) has a value"), "{refusal}");
+    assert!(!refusal.contains("swordfish"), "{refusal}");
     for url in ["photos.example.org", "ftp://a", "https://a/b", "https://u:swordfish@a", "https://a?b", "https://"] {
         let refusal = Place::new().set("BASE_URL", url).refusal();
         assert_eq!(
@@ -272,4 +275,45 @@ fn under_lambda_what_would_be_gone_with_the_function_is_refused() {
         refusal.starts_with("store is disk, and under Lambda a folder in /tmp/photo-gallery is empty"),
         "{refusal}"
     );
+}
+
+#[test]
+fn a_function_that_migrates_needs_a_database_and_no_bucket() {
+    let function = || Place::new().set("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001").set("_HANDLER", "migrate");
+    let refusal = function().refusal();
+    assert!(
+        refusal.starts_with("catalog is sqlite, and under Lambda") && refusal.contains("catalog.mysql.host"),
+        "{refusal}"
+    );
+    let settings = function().set("DATABASE_HOST", "db.example.org").settings();
+    assert!(matches!((settings.catalog, settings.store), (Catalog::MySql(_), Store::Disk)));
+    let other = Place::new().set("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001").set("_HANDLER", "migrated");
+    assert!(
+        other.set("DATABASE_HOST", "db.example.org").refusal().starts_with("store is disk"),
+        "any other name works"
+    );
+}
+
+#[test]
+fn a_distribution_is_named_whole_and_its_key_is_never_shown() {
+    let key = "c3dvcmQgZmlzaA==";
+    let pem = "-----BEGIN PRIVATE KEY-----\nc3dvcmQg\nZmlzaA==\n-----END PRIVATE KEY-----\n";
+    let file =
+        |rest: &str| Place::new().file(&format!("[store.s3]\nbucket = \"my-photos\"\n[store.s3.cloudfront]\n{rest}"));
+    let half = file("domain = \"d111111abcdef8.cloudfront.net\"").refusal();
+    assert!(half.contains("set domain, key_pair_id and private_key, or none of them"), "{half}");
+    let named = "domain = \"d111111abcdef8.cloudfront.net\"\nkey_pair_id = \"K2JCJMDEHXQW5F\"\n";
+    for form in [key, pem, &pem.replace('\n', " "), &pem.replace('\n', "\r\n"), &pem.replace('\n', "\\\\n")] {
+        let loaded = file(&format!("{named}private_key = \"\"\"{form}\"\"\"\n")).loaded();
+        assert!(!loaded.to_string().contains("c3dvcmQg") && !format!("{loaded:?}").contains("c3dvcmQg"), "{loaded}");
+        let Store::S3(S3 { cloudfront: Some(edge), .. }) = loaded.settings.store else { panic!("a bucket") };
+        assert_eq!(edge.domain.as_deref(), Some("https://d111111abcdef8.cloudfront.net"));
+        assert_eq!(edge.private_key.unwrap().expose_secret(), key, "{form:?}");
+    }
+    let old = pem.replace("PRIVATE KEY", "RSA PRIVATE KEY").replace('\n', "\\n");
+    for odd in ["c3dvcmQg\\u0007", "swordfish!", "-----BEGIN PRIVATE KEY----- c3dvcmQg", "", &old, "********"] {
+        let refusal = file(&format!("{named}private_key = \"{odd}\"")).refusal();
+        assert!(refusal.contains("a private key as PKCS #8 in PEM") && refusal.contains("openssl pkcs8"), "{refusal}");
+        assert!(!refusal.contains("c3dvcmQg") && !refusal.contains("swordfish"), "{refusal}");
+    }
 }
